@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+void buf_free(struct buf *b)
+{
+    free(b->p);
+    *b = (struct buf){0};
+}
+
+bool buf_reserve_slow(struct buf *b, size_t more)
+{
+    size_t need, cap = b->cap ? b->cap : 256;
+    char *p;
+
+    if (__builtin_add_overflow(b->n, more, &need)) {
+        b->failed = true;
+        return false;
+    }
+    while (cap < need)
+        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+    p = realloc(b->p, cap);
+    if (p == NULL) {
+        b->failed = true;
+        return false;
+    }
+    b->p = p;
+    b->cap = cap;
+    return true;
+}
+
+size_t fmt_u64(char *out, uint64_t v)
+{
+    char tmp[20];
+    size_t n = 0;
+
+    do {
+        tmp[n++] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    for (size_t i = 0; i < n; i++)
+        out[i] = tmp[n - 1 - i];
+    return n;
+}
+
+void buf_u64(struct buf *b, uint64_t v)
+{
+    if (buf_reserve(b, 20))
+        b->n += fmt_u64(b->p + b->n, v);
+}
+
+void buf_i64(struct buf *b, int64_t v)
+{
+    if (v < 0) {
+        buf_char(b, '-');
+        buf_u64(b, 0 - (uint64_t)v);
+    } else {
+        buf_u64(b, (uint64_t)v);
+    }
+}
+
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
+{
+    va_list again;
+    int n;
+
+    va_copy(again, ap);
+    n = vsnprintf(NULL, 0, fmt, ap);
+    if (n >= 0 && buf_reserve(b, (size_t)n + 1)) {
+        vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
+        b->n += (size_t)n;
+    }
+    va_end(again);
+}
+
+void buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    buf_vprintf(b, fmt, ap);
+    va_end(ap);
+}
+
+size_t utf8_len(struct slice s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    unsigned char lo = 0x80, hi = 0xbf;
+    size_t len;
+
+    if (s.n == 0)
+        return 0;
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] < 0xc2 || p[0] > 0xf4)
+        return 0;
+    len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if (s.n < len)
+        return 0;
+    /* The second byte's range is narrower after these leads (Unicode 15, table 3-7). */
+    if (p[0] == 0xe0)
+        lo = 0xa0;
+    else if (p[0] == 0xed)
+        hi = 0x9f;
+    else if (p[0] == 0xf0)
+        lo = 0x90;
+    else if (p[0] == 0xf4)
+        hi = 0x8f;
+    if (p[1] < lo || p[1] > hi)
+        return 0;
+    for (size_t i = 2; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    return len;
+}
+
+static bool json_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+static void json_escape(struct buf *b, unsigned char c)
+{
+    static const char short_form[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+
+    for (const char *e = short_form; *e; e += 2)
+        if ((unsigned char)*e == c) {
+            buf_char(b, '\\');
+            buf_char(b, e[1]);
+            return;
+        }
+    buf_printf(b, "\\u%04x", c);
+}
+
+void buf_json(struct buf *b, struct slice s)
+{
+    size_t i = 0;
+
+    buf_char(b, '"');
+    while (i < s.n) {
+        size_t run = i;
+        while (run < s.n && json_plain((unsigned char)s.p[run]))
+            run++;
+        buf_add(b, s.p + i, run - i);
+        i = run;
+        if (i == s.n)
+            break;
+        if ((unsigned char)s.p[i] < 0x80) {
+            json_escape(b, (unsigned char)s.p[i++]);
+            continue;
+        }
+        size_t len = utf8_len(slice_of(s.p + i, s.n - i));
+        if (len == 0) {
+            buf_str(b, "\xef\xbf\xbd");
+            i++;
+        } else {
+            buf_add(b, s.p + i, len);
+            i += len;
+        }
+    }
+    buf_char(b, '"');
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    if (n >= b->n) {
+        b->n = 0;
+        return;
+    }
+    memmove(b->p, b->p + n, b->n - n);
+    b->n -= n;
+}
+
+const char *buf_cstr(struct buf *b)
+{
+    if (!buf_reserve(b, 1))
+        return "";
+    b->p[b->n] = '\0';
+    return b->p;
+}

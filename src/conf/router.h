@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Routing: host, method and path template to a route. Built by the compiler into one position-independent
+ * run of bytes, looked up by workers; the cost grows with the segments of the path, not with the routes.
+ *
+ * Templates are those of google.api.http: literal segments, `*` (one segment), `**` (the rest, last
+ * only), `{var}`, `{var=pattern}`, a trailing `:verb`. A literal beats `*` beats `**`; where branches
+ * compete the search backtracks, so that the most specific match from the left wins.
+ */
+#ifndef CONF_ROUTER_H
+#define CONF_ROUTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+#define ROUTER_VARS_MAX 8
+
+struct router_rule {
+    struct slice host;   /* "" any, "example.org", "*.example.org" (one or more labels) */
+    uint32_t methods;    /* bit set of 1 << enum http_method */
+    struct slice path;   /* template */
+    uint32_t route;      /* what a match returns */
+};
+
+enum router_outcome { ROUTER_FOUND, ROUTER_NO_PATH, ROUTER_NO_METHOD };
+
+struct router_match {
+    uint32_t route;
+    uint32_t methods; /* ROUTER_NO_METHOD: the methods that the path does have, for Allow */
+    unsigned vars_n;
+    struct slice vars[ROUTER_VARS_MAX]; /* raw, still percent-encoded, in the order of the template */
+};
+
+/*
+ * Appends the index for n rules to out. On a bad template or two rules that match the same requests
+ * returns false with *bad = the rule's index and a message in err (owned by err).
+ */
+bool router_build(const struct router_rule *rules, uint32_t n, struct buf *out, uint32_t *bad,
+                  struct buf *err);
+
+/* path: absolute, without query. host: without port, any case. Borrows from path and index. */
+enum router_outcome router_match(struct slice index, struct slice host, uint32_t method_bit,
+                                 struct slice path, struct router_match *m);
+
+/* Names of a template's variables in order, at most ROUTER_VARS_MAX, as slices into `path`. False when
+ * the template is malformed (err says how). */
+bool router_template_vars(struct slice path, struct slice *names, unsigned *n, struct buf *err);
+
+#endif

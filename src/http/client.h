@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * HTTP/1.1 client side: pooled keep-alive connections to plain upstreams, power-of-two balancing over
+ * the endpoints, one whole response per request (buffered up to a limit). What a hostile upstream may
+ * send is checked like what a hostile client may send.
+ */
+#ifndef HTTP_CLIENT_H
+#define HTTP_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/slice.h"
+#include "http/server.h" /* struct http_header */
+#include "net/loop.h"
+#include "rpc/client.h"  /* struct rpc_endpoint_config */
+
+struct http_client;
+struct http_call;
+
+struct http_client_config {
+    struct slice name;
+    const struct rpc_endpoint_config *endpoints;
+    unsigned endpoints_n;
+    bool rendezvous;
+    uint32_t max_in_flight, max_idle;
+    uint32_t connect_timeout_ms, idle_timeout_ms;
+    uint32_t eject_failures, eject_ms;
+    uint32_t retry_budget_percent;
+    uint64_t max_response; /* bytes of headers and body */
+};
+
+enum http_call_error {
+    HTTP_CALL_OK,
+    HTTP_CALL_UNAVAILABLE, /* no endpoint, connection refused, in-flight limit: 503 */
+    HTTP_CALL_TIMEOUT,     /* 504 */
+    HTTP_CALL_BAD,         /* malformed, truncated or too large response: 502 */
+};
+
+struct http_response {
+    enum http_call_error error;
+    const char *detail;    /* of an error: a short static text */
+    unsigned status;
+    const struct http_header *headers; /* end-to-end ones: hop-by-hop and framing headers are removed */
+    unsigned headers_n;
+    struct slice body;
+    bool sent;             /* false: the request surely never left this process */
+};
+
+/* The response is valid during the callback only. */
+typedef void http_done_fn(struct http_call *call, const struct http_response *resp);
+
+struct http_call {
+    http_done_fn *done;
+    struct list node;
+    struct loop_timer deadline;
+    struct http_client *client; /* NULL while idle */
+    void *conn;
+    uint64_t start_ns;
+    struct slice wire;     /* the serialized request, for a retry; owned by the client */
+    uint32_t endpoint;
+    bool head, idempotent;
+};
+
+struct http_client_request {
+    struct slice method, target, host;
+    const struct http_header *headers; /* end-to-end; the client adds Host, Content-Length, Connection */
+    unsigned headers_n;
+    struct slice body;
+    uint64_t deadline_ns;  /* duration; 0: none */
+    uint64_t hash;
+    bool idempotent;       /* GET, HEAD, PUT, DELETE, OPTIONS: may be sent again when a pooled connection
+                              turns out closed, or on another endpoint within the retry budget */
+};
+
+struct http_client *http_client_new(struct loop *loop, const struct http_client_config *cfg);
+void http_client_update(struct http_client *c, const struct http_client_config *cfg);
+void http_client_free(struct http_client **c);
+
+void http_call_init(struct http_call *call, http_done_fn *done);
+void http_call_start(struct http_client *c, struct http_call *call,
+                     const struct http_client_request *req);
+void http_call_cancel(struct http_call *call);
+
+unsigned http_client_endpoints(const struct http_client *c);
+void http_client_stats(const struct http_client *c, unsigned endpoint,
+                       struct rpc_endpoint_stats *out);
+uint32_t http_client_in_flight(const struct http_client *c);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The metric zone: counters and latency histograms. Each slot (process) has a block of its own and is
+ * its only writer, so that counting is a load and a store, without a locked instruction; a reader sums
+ * the blocks. Blocks outlive their process: counters stay cumulative over respawns.
+ *
+ *   header | stat names (master) | block of slot 0 | block of slot 1 | ...
+ *   block:  counters[] | routes[METRIC_ROUTES]{status classes, histogram}
+ *
+ * Killed between load and store, a counter misses one event; it never holds a wrong value.
+ */
+#ifndef METRIC_METRIC_H
+#define METRIC_METRIC_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "shm/control.h"
+#include "shm/zone.h"
+
+#define METRIC_LAYOUT 1u
+#define METRIC_ROUTES 1024 /* route indexes (conf_route.stat); index 0 is "no route" */
+
+enum metric_counter {
+#define COUNTER(name, prom, labels, help) METRIC_##name,
+#include "metric/counters.def"
+#undef COUNTER
+    METRIC_COUNTERS
+};
+
+/*
+ * Histogram of durations: four buckets an octave from 1 us, so a quantile read from it is at most 19 %
+ * too high. Bucket i holds durations above bound(i-1) up to bound(i).
+ */
+#define HISTOGRAM_BUCKETS 104
+
+struct histogram {
+    _Atomic uint64_t count[HISTOGRAM_BUCKETS];
+    _Atomic uint64_t sum_ns;
+};
+
+unsigned histogram_bucket(uint64_t ns);
+uint64_t histogram_bound_ns(unsigned bucket); /* upper bound, inclusive; UINT64_MAX for the last */
+/* Upper bound of the bucket in which quantile q (0..1) of the summed counts lies; 0 when empty. */
+uint64_t histogram_quantile_ns(const uint64_t count[HISTOGRAM_BUCKETS], double q);
+
+struct metric_route {
+    _Atomic uint64_t status[6]; /* [1..5]: answers by class; [0]: client left before the answer */
+    struct histogram latency;   /* from the first byte of the request to the answer handed to the kernel */
+};
+
+struct metric_block {
+    _Alignas(SHM_LINE) _Atomic uint64_t counter[METRIC_COUNTERS];
+    struct metric_route routes[METRIC_ROUTES];
+};
+
+struct metric_zone {
+    struct zone_header head;
+    char route_name[METRIC_ROUTES][64]; /* NUL-terminated, "" unused; written by the master before a
+                                           generation that uses the index is published */
+    struct metric_block blocks[CONTROL_SLOTS];
+};
+
+/* Single writer: no other process adds to this word. */
+static inline void metric_add(_Atomic uint64_t *word, uint64_t n)
+{
+    atomic_store_explicit(word, atomic_load_explicit(word, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static inline void histogram_record(struct histogram *h, uint64_t ns)
+{
+    metric_add(&h->count[histogram_bucket(ns)], 1);
+    metric_add(&h->sum_ns, ns);
+}
+
+/* Index of a route's counters: the one it had before, else a fresh one; 0 ("no route") when all are
+ * taken. Master only. */
+uint32_t metric_route_index(struct metric_zone *z, const char *name);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/slice.h"
+
+static void test_decimal(void **state)
+{
+    uint64_t v = 7;
+
+    (void)state;
+    assert_true(slice_to_u64(SLICE_LIT("18446744073709551615"), &v));
+    assert_true(v == UINT64_MAX);
+    v = 7;
+    assert_false(slice_to_u64(SLICE_LIT("18446744073709551616"), &v));
+    assert_false(slice_to_u64(SLICE_LIT(""), &v));
+    assert_false(slice_to_u64(SLICE_LIT("+1"), &v));
+    assert_false(slice_to_u64(SLICE_LIT("1 "), &v));
+    assert_int_equal(v, 7);
+}
+
+static void test_utf8(void **state)
+{
+    (void)state;
+    assert_int_equal(utf8_len(SLICE_LIT("a")), 1);
+    assert_int_equal(utf8_len(SLICE_LIT("\xc3\xa9")), 2);
+    assert_int_equal(utf8_len(SLICE_LIT("\xf0\x9f\x98\x80")), 4);
+    assert_int_equal(utf8_len(SLICE_LIT("\xc0\x80")), 0);         /* overlong */
+    assert_int_equal(utf8_len(SLICE_LIT("\xed\xa0\x80")), 0);     /* surrogate */
+    assert_int_equal(utf8_len(SLICE_LIT("\xf4\x90\x80\x80")), 0); /* above U+10FFFF */
+    assert_int_equal(utf8_len(SLICE_LIT("\xe2\x82")), 0);         /* cut short */
+}
+
+static void test_json_string(void **state)
+{
+    struct buf b = {0};
+
+    (void)state;
+    buf_json(&b, SLICE_LIT("a\"\\\n\x01\xff\xc3\xa9"));
+    assert_string_equal(buf_cstr(&b), "\"a\\\"\\\\\\n\\u0001\xef\xbf\xbd\xc3\xa9\"");
+    buf_free(&b);
+}
+
+static void test_arena_large_and_small(void **state)
+{
+    struct arena_pool pool;
+    struct arena a;
+    char *small, *large, *next;
+
+    (void)state;
+    arena_pool_init(&pool, 4);
+    arena_init(&a, &pool);
+    small = arena_alloc(&a, 10);
+    large = arena_alloc(&a, 3 * ARENA_CHUNK);
+    next = arena_alloc(&a, 10);
+    memset(large, 0xaa, 3 * ARENA_CHUNK);
+    memset(small, 0xbb, 10);
+    /* A large allocation does not end the chunk that was filling up. */
+    assert_ptr_equal(next, small + 16);
+    arena_reset(&a);
+    assert_int_equal(pool.free_count, 1);
+    arena_pool_fini(&pool);
+}
+
+static void test_iso8601(void **state)
+{
+    char out[CLOCK_ISO_MAX];
+
+    (void)state;
+    clock_iso8601(UINT64_C(1762171200123000000), 1, out);
+    assert_string_equal(out, "2025-11-03T12:00:00.123Z");
+    clock_iso8601(UINT64_C(1762171200123000000), 0, out);
+    assert_string_equal(out, "2025-11-03T12:00:00Z");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_decimal),     cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_json_string), cmocka_unit_test(test_arena_large_and_small),
+        cmocka_unit_test(test_iso8601),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
