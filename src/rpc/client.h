@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * gRPC client: unary calls over a few long-lived HTTP/2 connections (nghttp2) per endpoint, from one
- * event loop. Nothing here blocks. Calls started in one turn of the loop leave in one write per
- * connection, at the end of the turn; replies read in one turn are delivered from the read callback.
+ * gRPC client: unary calls over a few long-lived HTTP/2 connections (nghttp2) per endpoint, from
+ * one event loop. Nothing here blocks. Calls started in one turn of the loop leave in one write per
+ * connection, at the end of the turn; replies read in one turn are delivered from the read
+ * callback.
  *
- * An upstream belongs to one process (a worker, the keeper, the master). Health decided by the keeper
- * comes in through `health` words in shared memory; passive ejection is this process's own.
+ * An upstream belongs to one process (a worker, the keeper, the master). Health decided by the
+ * keeper comes in through `health` words in shared memory; passive ejection is this process's own.
  */
 #ifndef RPC_CLIENT_H
 #define RPC_CLIENT_H
@@ -22,73 +23,77 @@ struct rpc_client; /* one upstream: endpoints, connections, balance, budget */
 struct rpc_conn;
 
 struct rpc_endpoint_config {
-    struct slice address;         /* for messages; copied */
-    const struct sockaddr *sa;    /* copied */
+    struct slice address;      /* for messages; copied */
+    const struct sockaddr *sa; /* copied */
     uint32_t sa_len;
-    const _Atomic uint64_t *health; /* shared word: 0 up or unknown, 1 down; NULL: always up; borrowed */
+    const _Atomic uint64_t
+        *health; /* shared word: 0 up or unknown, 1 down; NULL: always up; borrowed */
 };
 
 struct rpc_client_config {
-    struct slice name;            /* copied */
+    struct slice name; /* copied */
     const struct rpc_endpoint_config *endpoints;
     unsigned endpoints_n;
-    bool rendezvous;              /* else power of two choices on calls in flight */
-    uint32_t connections;         /* per endpoint */
-    uint32_t max_in_flight;       /* over all endpoints; above it calls fail at once with UNAVAILABLE */
+    bool rendezvous;        /* else power of two choices on calls in flight */
+    uint32_t connections;   /* per endpoint */
+    uint32_t max_in_flight; /* over all endpoints; above it calls fail at once with UNAVAILABLE */
     uint32_t connect_timeout_ms;
     uint32_t eject_failures, eject_ms;
     uint32_t retry_budget_percent;
 };
 
-/* A pair of request metadata. Names lower case. Both borrowed until rpc_call_start returns... and then
- * until the end of the loop's turn, when they are serialized. */
+/* A pair of request metadata. Names lower case. Both borrowed until rpc_call_start returns... and
+ * then until the end of the loop's turn, when they are serialized. */
 struct rpc_meta {
     struct slice name, value;
 };
 
 /* What came back. Valid during the callback only. */
 struct rpc_reply {
-    int status;                /* enum rpc_status or what the peer sent */
-    struct slice message;      /* grpc-message, percent-decoded */
-    struct slice payload;      /* the one message of a unary reply; empty on error */
+    int status;                  /* enum rpc_status or what the peer sent */
+    struct slice message;        /* grpc-message, percent-decoded */
+    struct slice payload;        /* the one message of a unary reply; empty on error */
     const struct rpc_meta *meta; /* headers and trailers that are not HTTP/2's or gRPC's own */
     unsigned meta_n;
-    bool sent;                 /* false: the call surely never left this process (safe to retry) */
-    bool local;                /* the status was decided here (deadline, connection, in-flight limit) */
+    bool sent;  /* false: the call surely never left this process (safe to retry) */
+    bool local; /* the status was decided here (deadline, connection, in-flight limit) */
 };
 
 struct rpc_call;
 typedef void rpc_done_fn(struct rpc_call *call, const struct rpc_reply *reply);
 
 /*
- * Embedded in the caller's object (a request), initialised by rpc_call_init, owned by the caller. Between
- * rpc_call_start and the callback the client links to it; freeing it needs rpc_call_cancel first.
+ * Embedded in the caller's object (a request), initialised by rpc_call_init, owned by the caller.
+ * Between rpc_call_start and the callback the client links to it; freeing it needs rpc_call_cancel
+ * first.
  */
 struct rpc_call {
-    rpc_done_fn *done;      /* called exactly once, never from inside rpc_call_start, unless cancelled */
-    struct list node;       /* client's: on its connection, or waiting for one */
+    rpc_done_fn *done; /* called exactly once, never from inside rpc_call_start, unless cancelled */
+    struct list node;  /* client's: on its connection, or waiting for one */
     struct loop_timer deadline;
     struct rpc_client *client; /* NULL while idle */
-    struct rpc_conn *conn;  /* NULL while no connection took it */
+    struct rpc_conn *conn;     /* NULL while no connection took it */
     int32_t stream;
     uint64_t start_ns;
-    void *state;            /* client's: receive state, allocated from the client's free list */
-    uint32_t endpoint;      /* index of the endpoint that took it */
+    void *state;       /* client's: receive state, allocated from the client's free list */
+    uint32_t endpoint; /* index of the endpoint that took it */
 };
 
 struct rpc_request {
-    struct slice path;       /* "/package.Service/Method" */
-    struct slice authority;  /* "" : the upstream's name */
+    struct slice path;      /* "/package.Service/Method" */
+    struct slice authority; /* "" : the upstream's name */
     const struct rpc_meta *meta;
     unsigned meta_n;
-    struct slice payload;    /* encoded message without gRPC's prefix; borrowed to the end of the turn */
-    uint64_t deadline_ns;    /* duration from now; also sent as grpc-timeout. 0: none */
-    uint64_t hash;           /* rendezvous balancing */
-    bool idempotent;         /* may be sent once more, on another endpoint, within the retry budget, when
-                                it failed with UNAVAILABLE before a reply */
+    struct slice
+        payload; /* encoded message without gRPC's prefix; borrowed to the end of the turn */
+    uint64_t deadline_ns; /* duration from now; also sent as grpc-timeout. 0: none */
+    uint64_t hash;        /* rendezvous balancing */
+    bool idempotent; /* may be sent once more, on another endpoint, within the retry budget, when
+                        it failed with UNAVAILABLE before a reply */
 };
 
-/* Starts connecting. NULL and a message in err (static storage) when the configuration is unusable. */
+/* Starts connecting. NULL and a message in err (static storage) when the configuration is unusable.
+ */
 struct rpc_client *rpc_client_new(struct loop *loop, const struct rpc_client_config *cfg);
 /*
  * Applies a new configuration to the same upstream: endpoints that stay keep their connections and
@@ -111,7 +116,8 @@ struct rpc_endpoint_stats {
     uint64_t calls, failures;
 };
 unsigned rpc_client_endpoints(const struct rpc_client *c);
-void rpc_client_stats(const struct rpc_client *c, unsigned endpoint, struct rpc_endpoint_stats *out);
+void rpc_client_stats(const struct rpc_client *c, unsigned endpoint,
+                      struct rpc_endpoint_stats *out);
 uint32_t rpc_client_in_flight(const struct rpc_client *c);
 
 #endif

@@ -23,7 +23,8 @@ enum rpc_status {
     RPC_UNAUTHENTICATED = 16
 };
 
-/* As google/rpc/code.proto says: 3 -> 400, 5 -> 404, 14 -> 503, ...; 500 for what it does not know. */
+/* As google/rpc/code.proto says: 3 -> 400, 5 -> 404, 14 -> 503, ...; 500 for what it does not know.
+ */
 unsigned rpc_status_http(int status);
 /* "UNAVAILABLE" and so on; "UNKNOWN" for what is not in the table. */
 const char *rpc_status_name(int status);
