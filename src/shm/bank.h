@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Banks: how an immutable snapshot is replaced under readers that never wait. The config zone is cut
- * into BANK_COUNT equal banks and one word, `current` = {generation, bank}. The master copies a snapshot
- * into a spare bank and publishes it with one release store; a reader's acquire load pairs with it.
+ * Banks: how an immutable snapshot is replaced under readers that never wait. The config zone is
+ * cut into BANK_COUNT equal banks and one word, `current` = {generation, bank}. The master copies a
+ * snapshot into a spare bank and publishes it with one release store; a reader's acquire load pairs
+ * with it.
  *
- * A bank is spare when no slot's oldest_generation says that a request may still read it. The master
- * never waits for that: with BANK_COUNT banks the only way to run out is BANK_COUNT - 1 reloads within
- * the longest request; then the reload is refused and says which worker holds what.
+ * A bank is spare when no slot's oldest_generation says that a request may still read it. The
+ * master never waits for that: with BANK_COUNT banks the only way to run out is BANK_COUNT - 1
+ * reloads within the longest request; then the reload is refused and says which worker holds what.
  *
  * Killed half-way through a copy, the master leaves a bank that nothing points to.
  */
@@ -28,7 +29,7 @@
 struct bank_zone {
     struct zone_header head;
     _Alignas(SHM_LINE) _Atomic uint64_t current;
-    uint64_t bank_size;                  /* bytes; written once at creation */
+    uint64_t bank_size;                      /* bytes; written once at creation */
     _Atomic uint64_t generation[BANK_COUNT]; /* what each holds, 0 nothing; master only */
 };
 
@@ -48,8 +49,8 @@ struct bank_ref bank_of(const struct bank_zone *z, uint64_t generation);
 
 /*
  * Master: copies size bytes into a spare bank as `generation`, which is larger than all before, and
- * publishes it. -EFBIG: larger than a bank; -EBUSY: every other bank is still in use (*holder = a slot
- * that holds the oldest).
+ * publishes it. -EFBIG: larger than a bank; -EBUSY: every other bank is still in use (*holder = a
+ * slot that holds the oldest).
  */
 int bank_publish(struct bank_zone *z, const struct control *c, const void *data, size_t size,
                  uint64_t generation, unsigned *holder) __attribute__((warn_unused_result));

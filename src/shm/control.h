@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The control zone: who there is and where they stand. One slot a process; the master assigns slots and
- * reaps them, the process in a slot writes the rest.
+ * The control zone: who there is and where they stand. One slot a process; the master assigns slots
+ * and reaps them, the process in a slot writes the rest.
  *
- *   header | master line | slot 0 .. WORKERS-1 (workers) | slot KEEPER | slot BOXOFFICE | endpoint health
+ *   header | master line | slot 0 .. WORKERS-1 (workers) | slot KEEPER | slot BOXOFFICE | endpoint
+ * health
  *
  * Ownership is {slot, incarnation}: the master raises `incarnation` before each fork and a process
- * writes only while the slot carries its own. Killed at any instruction, a slot holds values that were
- * true a moment ago; the master clears what matters (oldest_generation) when it reaps, and reaping
- * twice does no harm.
+ * writes only while the slot carries its own. Killed at any instruction, a slot holds values that
+ * were true a moment ago; the master clears what matters (oldest_generation) when it reaps, and
+ * reaping twice does no harm.
  */
 #ifndef SHM_CONTROL_H
 #define SHM_CONTROL_H
@@ -18,12 +19,12 @@
 
 #include "shm/zone.h"
 
-#define CONTROL_LAYOUT     1u
-#define CONTROL_WORKERS    64  /* most worker slots */
-#define CONTROL_KEEPER     CONTROL_WORKERS
-#define CONTROL_BOXOFFICE  (CONTROL_WORKERS + 1)
-#define CONTROL_SLOTS      (CONTROL_WORKERS + 2)
-#define CONTROL_ENDPOINTS  256 /* health words; the master maps endpoint addresses to them */
+#define CONTROL_LAYOUT    1u
+#define CONTROL_WORKERS   64 /* most worker slots */
+#define CONTROL_KEEPER    CONTROL_WORKERS
+#define CONTROL_BOXOFFICE (CONTROL_WORKERS + 1)
+#define CONTROL_SLOTS     (CONTROL_WORKERS + 2)
+#define CONTROL_ENDPOINTS 256 /* health words; the master maps endpoint addresses to them */
 
 enum slot_state {
     SLOT_EMPTY,    /* no process; master */
@@ -36,34 +37,57 @@ enum slot_state {
 struct slot {
     /* Written by the master. */
     _Alignas(SHM_LINE) _Atomic uint64_t incarnation; /* of the present or last process */
-    _Atomic uint32_t pid;          /* 0: none. For people; never for ownership */
-    _Atomic uint32_t starts;       /* processes started in this slot */
+    _Atomic uint32_t pid;                            /* 0: none. For people; never for ownership */
+    _Atomic uint32_t starts;                         /* processes started in this slot */
     _Atomic uint64_t started_real_ns;
-    _Atomic uint32_t last_exit;    /* wait status of the last one that ended */
+    _Atomic uint32_t last_exit; /* wait status of the last one that ended */
     /* Written by the process; state also by the master while no process is there. */
     _Alignas(SHM_LINE) _Atomic uint32_t state; /* enum slot_state */
-    _Atomic uint32_t cpu;          /* core it is pinned to, or UINT32_MAX */
+    _Atomic uint32_t cpu;                      /* core it is pinned to, or UINT32_MAX */
     _Atomic uint64_t heartbeat_ns; /* monotonic; once a loop turn, at least every second */
     _Atomic uint64_t generation;   /* configuration it uses for new requests */
-    _Atomic uint64_t oldest_generation; /* lowest one some request still uses; UINT64_MAX: none. Release
-                                           store; pairs with the acquire load in bank_reusable */
-    _Atomic uint64_t connections;  /* client connections open */
-    _Atomic uint64_t requests;     /* being handled */
-    _Atomic uint64_t loop_lag_ns;  /* longest turn of the last second */
-    _Atomic uint64_t busy_ns;      /* total, in callbacks */
+    _Atomic uint64_t
+        oldest_generation;        /* lowest one some request still uses; UINT64_MAX: none. Release
+                                     store; pairs with the acquire load in bank_reusable */
+    _Atomic uint64_t connections; /* client connections open */
+    _Atomic uint64_t requests;    /* being handled */
+    _Atomic uint64_t loop_lag_ns; /* longest turn of the last second */
+    _Atomic uint64_t busy_ns;     /* total, in callbacks */
 };
 
 struct control {
     struct zone_header head;
     _Alignas(SHM_LINE) _Atomic uint64_t started_real_ns;
     _Atomic uint32_t master_pid;
-    _Atomic uint32_t workers;      /* slots in use: 0 .. workers-1 */
-    _Atomic uint32_t draining;     /* 1 after QUIT or WINCH: readyz says no */
+    _Atomic uint32_t workers;  /* slots in use: 0 .. workers-1 */
+    _Atomic uint32_t draining; /* 1 after QUIT or WINCH: readyz says no */
     struct slot slots[CONTROL_SLOTS];
     /* Health of endpoints: 0 up or not checked, 1 down. Single writer: the keeper. */
     _Alignas(SHM_LINE) _Atomic uint64_t endpoint_down[CONTROL_ENDPOINTS];
 };
 
 const char *slot_state_name(uint32_t state);
+
+/* Master, once: every slot empty and holding no generation (a zeroed word would hold them all). */
+void control_init(struct control *c);
+
+/*
+ * Master, before it forks into the slot: a new incarnation, STARTING. `generation` is the current
+ * one and is pinned on the child's behalf: no bank from it on is reused until the child says what
+ * it holds, so the child's first bank_current is safe.
+ */
+void slot_claim(struct slot *s, uint64_t generation, uint64_t real_ns);
+
+/* Master, after the process has ended: releases what it held. `state` is what the slot becomes:
+ * EMPTY or BACKOFF. Doing it twice does no harm. */
+void slot_reap(struct slot *s, enum slot_state state);
+
+/*
+ * The process: nothing below `generation` is read any more. While it runs, a process holds at least
+ * the generation it has adopted; since a slot holds every generation from its own on, the next
+ * bank_current is safe as well. UINT64_MAX only after it stopped reading the configuration for
+ * good.
+ */
+void slot_pin(struct slot *s, uint64_t generation);
 
 #endif

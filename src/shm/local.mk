@@ -1,1 +1,10 @@
-# filled by the folder's first code
+noinst_LIBRARIES += src/shm/libshm.a
+src_shm_libshm_a_SOURCES = %D%/bank.c %D%/bank.h %D%/control.c %D%/control.h %D%/zone.c %D%/zone.h
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/shm/test_shm
+tests_unit_shm_test_shm_SOURCES = tests/unit/shm/test_shm.c
+tests_unit_shm_test_shm_CFLAGS = $(UNIT_CFLAGS) -pthread
+tests_unit_shm_test_shm_LDADD = src/shm/libshm.a src/base/libbase.a $(UNIT_LIBS)
+TESTS += tests/unit/shm/test_shm
+endif

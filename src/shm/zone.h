@@ -12,13 +12,14 @@
 #include <stdint.h>
 
 #define ZONE_MAGIC UINT32_C(0x6e7a4752) /* "RGzn" */
-#define SHM_LINE   128                  /* words of different writers are this far apart: two cache
-                                           lines, because the prefetcher pulls pairs */
+#define SHM_LINE                                                                                   \
+    128 /* words of different writers are this far apart: two cache                                \
+           lines, because the prefetcher pulls pairs */
 
 struct zone_header {
     uint32_t magic;
-    uint32_t layout;  /* version of the content's layout, the owner's _LAYOUT constant */
-    uint64_t size;    /* of the whole zone */
+    uint32_t layout; /* version of the content's layout, the owner's _LAYOUT constant */
+    uint64_t size;   /* of the whole zone */
     char name[16];
     uint8_t pad[SHM_LINE - 32];
 };
@@ -32,8 +33,8 @@ struct zone {
 /* Creates, sizes, seals, maps and zeroes. 0 or -errno. */
 int zone_create(struct zone *z, const char *name, uint32_t layout, size_t size)
     __attribute__((warn_unused_result));
-/* Maps a descriptor that was handed over; takes ownership of fd on success. -EINVAL when it is another
- * zone or layout. */
+/* Maps a descriptor that was handed over; takes ownership of fd on success. -EINVAL when it is
+ * another zone or layout. */
 int zone_attach(struct zone *z, const char *name, uint32_t layout, int fd, bool writable)
     __attribute__((warn_unused_result));
 void zone_close(struct zone *z);

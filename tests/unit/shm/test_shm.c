@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Zones, slots and banks. The threaded test plays workers as threads, because ThreadSanitizer sees
+ * no race between processes: run it with --enable-sanitize=thread.
+ */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "shm/bank.h"
+#include "shm/control.h"
+#include "shm/zone.h"
+
+#define SNAPSHOT_WORDS 500
+#define BANK_BYTES     (SNAPSHOT_WORDS * sizeof(uint64_t))
+
+struct fixture {
+    struct zone control_zone, bank_zone;
+    struct control *control;
+    struct bank_zone *banks;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+
+    assert_int_equal(zone_create(&f->control_zone, "control", CONTROL_LAYOUT, sizeof *f->control),
+                     0);
+    assert_int_equal(zone_create(&f->bank_zone, "config", BANK_LAYOUT, bank_zone_size(BANK_BYTES)),
+                     0);
+    f->control = (struct control *)f->control_zone.head;
+    f->banks = (struct bank_zone *)f->bank_zone.head;
+    control_init(f->control);
+    bank_zone_init(f->banks, BANK_BYTES);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    zone_close(&f->control_zone);
+    zone_close(&f->bank_zone);
+    free(f);
+    return 0;
+}
+
+static void test_zone_is_sealed_and_zeroed(void **state)
+{
+    struct fixture *f = *state;
+    int fd = f->control_zone.fd;
+
+    assert_int_equal(f->control->head.size, sizeof *f->control);
+    assert_string_equal(f->control->head.name, "control");
+    assert_int_equal(f->control->draining, 0);
+    assert_int_equal(ftruncate(fd, 4096), -1);
+    assert_int_equal(errno, EPERM);
+    assert_int_equal(ftruncate(fd, (off_t)sizeof *f->control + 4096), -1);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+}
+
+static void test_zone_name_must_fit(void **state)
+{
+    struct zone z;
+
+    (void)state;
+    assert_int_equal(zone_create(&z, "a-name-of-sixteen", 1, 4096), -EINVAL);
+    assert_int_equal(zone_create(&z, "x", 1, 16), -EINVAL);
+    zone_close(&z);
+}
+
+static void test_attach_sees_the_same_memory(void **state)
+{
+    struct fixture *f = *state;
+    struct zone other;
+    int fd = dup(f->control_zone.fd);
+
+    assert_int_equal(zone_attach(&other, "control", CONTROL_LAYOUT, fd, false), 0);
+    atomic_store(&f->control->workers, 3);
+    assert_int_equal(atomic_load(&((struct control *)other.head)->workers), 3);
+    zone_close(&other);
+    assert_null(other.head);
+}
+
+static void test_attach_refuses_what_it_is_not(void **state)
+{
+    struct fixture *f = *state;
+    struct zone other;
+    int fd = f->control_zone.fd, plain;
+
+    assert_int_equal(zone_attach(&other, "config", CONTROL_LAYOUT, fd, false), -EINVAL);
+    assert_int_equal(zone_attach(&other, "control", CONTROL_LAYOUT + 1, fd, false), -EINVAL);
+    f->control->head.size--;
+    assert_int_equal(zone_attach(&other, "control", CONTROL_LAYOUT, fd, false), -EINVAL);
+    f->control->head.size++;
+    assert_int_equal(zone_attach(&other, "control", CONTROL_LAYOUT, -1, false), -EBADF);
+
+    /* The right bytes in a file that could shrink under us. */
+    plain = memfd_create("plain", MFD_CLOEXEC);
+    assert_true(plain >= 0);
+    assert_int_equal(write(plain, f->control, sizeof *f->control), sizeof *f->control);
+    assert_int_equal(zone_attach(&other, "control", CONTROL_LAYOUT, plain, false), -EINVAL);
+    close(plain);
+    /* None of the refusals took the descriptor. */
+    assert_true(fcntl(fd, F_GETFD) >= 0);
+}
+
+static void test_slot_life(void **state)
+{
+    struct fixture *f = *state;
+    struct slot *s = &f->control->slots[2];
+
+    assert_int_equal(s->oldest_generation, UINT64_MAX);
+    assert_int_equal(s->state, SLOT_EMPTY);
+    slot_claim(s, 7, 1);
+    assert_int_equal(s->state, SLOT_STARTING);
+    assert_int_equal(s->incarnation, 1);
+    assert_int_equal(s->oldest_generation, 7);
+    atomic_store(&s->connections, 5);
+    slot_reap(s, SLOT_BACKOFF);
+    slot_reap(s, SLOT_BACKOFF);
+    assert_int_equal(s->state, SLOT_BACKOFF);
+    assert_int_equal(s->oldest_generation, UINT64_MAX);
+    assert_int_equal(s->connections, 0);
+    slot_claim(s, 8, 2);
+    assert_int_equal(s->incarnation, 2);
+    assert_int_equal(s->starts, 2);
+    assert_string_equal(slot_state_name(SLOT_BACKOFF), "backoff");
+    assert_string_equal(slot_state_name(99), "unknown");
+}
+
+/* A snapshot whose every word is its generation. */
+static int publish(struct fixture *f, uint64_t generation, unsigned *holder)
+{
+    uint64_t words[SNAPSHOT_WORDS];
+
+    for (unsigned i = 0; i < SNAPSHOT_WORDS; i++)
+        words[i] = generation;
+    return bank_publish(f->banks, f->control, words, sizeof words, generation, holder);
+}
+
+static bool snapshot_is(struct bank_ref ref, uint64_t generation)
+{
+    const uint64_t *words = ref.data;
+
+    if (ref.data == NULL || ref.generation != generation)
+        return false;
+    for (unsigned i = 0; i < SNAPSHOT_WORDS; i++)
+        if (words[i] != generation)
+            return false;
+    return true;
+}
+
+static void test_publish_and_read(void **state)
+{
+    struct fixture *f = *state;
+    unsigned holder;
+
+    assert_null(bank_current(f->banks).data);
+    assert_int_equal(publish(f, 1, &holder), 0);
+    assert_true(snapshot_is(bank_current(f->banks), 1));
+    assert_int_equal((uintptr_t)bank_current(f->banks).data % 4096, 0);
+    assert_int_equal(publish(f, 2, &holder), 0);
+    assert_true(snapshot_is(bank_current(f->banks), 2));
+    assert_true(snapshot_is(bank_of(f->banks, 1), 1));
+    assert_null(bank_of(f->banks, 3).data);
+    assert_null(bank_of(f->banks, 0).data);
+}
+
+static void test_publish_refuses(void **state)
+{
+    struct fixture *f = *state;
+    static char big[BANK_BYTES + 2 * 4096];
+    unsigned holder;
+
+    assert_int_equal(bank_publish(f->banks, f->control, big, sizeof big, 1, &holder), -EFBIG);
+    assert_int_equal(publish(f, 5, &holder), 0);
+    assert_int_equal(publish(f, 5, &holder), -EINVAL);
+    assert_int_equal(publish(f, 4, &holder), -EINVAL);
+    assert_int_equal(publish(f, UINT64_C(1) << 56, &holder), -EINVAL);
+    assert_true(snapshot_is(bank_current(f->banks), 5));
+}
+
+static void test_held_banks_are_not_reused(void **state)
+{
+    struct fixture *f = *state;
+    struct slot *s = &f->control->slots[9];
+    unsigned holder = 0;
+
+    assert_int_equal(publish(f, 1, &holder), 0);
+    slot_claim(s, 1, 0);
+    for (uint64_t g = 2; g <= BANK_COUNT; g++)
+        assert_int_equal(publish(f, g, &holder), 0);
+    assert_int_equal(publish(f, BANK_COUNT + 1, &holder), -EBUSY);
+    assert_int_equal(holder, 9);
+    assert_true(snapshot_is(bank_of(f->banks, 1), 1));
+    assert_true(snapshot_is(bank_current(f->banks), BANK_COUNT));
+
+    slot_pin(s, 3);
+    assert_int_equal(publish(f, BANK_COUNT + 1, &holder), 0);
+    assert_null(bank_of(f->banks, 1).data);
+    assert_true(snapshot_is(bank_of(f->banks, 3), 3));
+    slot_reap(s, SLOT_EMPTY);
+    for (uint64_t g = BANK_COUNT + 2; g <= 4 * BANK_COUNT; g++) {
+        assert_int_equal(publish(f, g, &holder), 0);
+        assert_true(snapshot_is(bank_of(f->banks, g - BANK_COUNT + 1), g - BANK_COUNT + 1));
+    }
+}
+
+/* A master that died after copying, before the flip: the bank is spare and nobody finds it. */
+static void test_unpublished_bank_is_spare(void **state)
+{
+    struct fixture *f = *state;
+    unsigned holder, found = 0;
+
+    assert_int_equal(publish(f, 1, &holder), 0);
+    for (unsigned i = 0; i < BANK_COUNT; i++)
+        if (f->banks->generation[i] == 0)
+            f->banks->generation[i] = 2;
+    assert_null(bank_of(f->banks, 2).data);
+    slot_claim(&f->control->slots[0], 1, 0);
+    assert_int_equal(publish(f, 2, &holder), 0);
+    assert_true(snapshot_is(bank_current(f->banks), 2));
+    for (unsigned i = 0; i < BANK_COUNT; i++)
+        found += f->banks->generation[i] == 1;
+    assert_int_equal(found, 1);
+}
+
+#define READERS      3
+#define PUBLICATIONS 3000
+
+struct reader {
+    struct fixture *f;
+    struct slot *slot;
+    unsigned long reads, torn;
+};
+
+static _Atomic int readers_stop;
+
+/* What a worker does: adopt, read, and only then let go of the older generation. */
+static void *reader_main(void *arg)
+{
+    struct reader *r = arg;
+    struct bank_ref held = bank_current(r->f->banks);
+
+    slot_pin(r->slot, held.generation);
+    while (!atomic_load_explicit(&readers_stop, memory_order_relaxed)) {
+        struct bank_ref now = bank_current(r->f->banks);
+        if (!snapshot_is(held, held.generation) || !snapshot_is(now, now.generation) ||
+            now.generation < held.generation)
+            r->torn++;
+        slot_pin(r->slot, now.generation);
+        held = now;
+        r->reads++;
+    }
+    slot_pin(r->slot, UINT64_MAX);
+    return NULL;
+}
+
+static void test_readers_never_see_a_torn_snapshot(void **state)
+{
+    struct fixture *f = *state;
+    struct reader readers[READERS] = {0};
+    pthread_t threads[READERS];
+    unsigned holder, done = 0;
+    uint64_t g = 1;
+
+    assert_int_equal(publish(f, g, &holder), 0);
+    atomic_store(&readers_stop, 0);
+    for (unsigned i = 0; i < READERS; i++) {
+        readers[i] = (struct reader){.f = f, .slot = &f->control->slots[i]};
+        slot_claim(readers[i].slot, g, 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, reader_main, &readers[i]), 0);
+    }
+    for (unsigned tries = 0; done < PUBLICATIONS && tries < 100 * PUBLICATIONS; tries++) {
+        int rc = publish(f, g + 1, &holder);
+        if (rc == 0) {
+            g++;
+            done++;
+        } else {
+            assert_int_equal(rc, -EBUSY);
+            sched_yield();
+        }
+    }
+    atomic_store(&readers_stop, 1);
+    for (unsigned i = 0; i < READERS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(readers[i].torn, 0);
+        assert_true(readers[i].reads > 0);
+    }
+    assert_true(done >= 100);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_zone_is_sealed_and_zeroed, setup, teardown),
+        cmocka_unit_test(test_zone_name_must_fit),
+        cmocka_unit_test_setup_teardown(test_attach_sees_the_same_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_attach_refuses_what_it_is_not, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slot_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_publish_and_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_publish_refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_held_banks_are_not_reused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unpublished_bank_is_spare, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_readers_never_see_a_torn_snapshot, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
