@@ -8,3 +8,10 @@ tests_unit_shm_test_shm_CFLAGS = $(UNIT_CFLAGS) -pthread
 tests_unit_shm_test_shm_LDADD = src/shm/libshm.a src/base/libbase.a $(UNIT_LIBS)
 TESTS += tests/unit/shm/test_shm
 endif
+
+# Kill tests: a process dies at every instruction of a critical section (tests/proc/killstep.h).
+check_PROGRAMS += tests/proc/kill_bank
+tests_proc_kill_bank_SOURCES = tests/proc/kill_bank.c tests/proc/killstep.c tests/proc/killstep.h
+tests_proc_kill_bank_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proc
+tests_proc_kill_bank_LDADD = src/shm/libshm.a src/base/libbase.a
+TESTS += tests/proc/kill_bank
