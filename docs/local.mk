@@ -1,1 +1,4 @@
-# filled by the folder's first code
+EXTRA_DIST += README.md CHANGELOG.md CONTRIBUTING.md LICENSE docs/api.md docs/architecture.md \
+	docs/configuration.md docs/operations.md docs/shared-memory.md
+dist_doc_DATA = README.md CHANGELOG.md LICENSE docs/api.md docs/architecture.md \
+	docs/configuration.md docs/operations.md docs/shared-memory.md

@@ -1,1 +1,6 @@
-# filled by the folder's first code
+noinst_LIBRARIES += src/gate/libgate.a
+src_gate_libgate_a_SOURCES = \
+	%D%/answer.c %D%/call.c %D%/call_http.c %D%/call_rpc.c %D%/client_address.c %D%/gate.c \
+	%D%/gate.h %D%/phase_access.c %D%/phase_idempotency.c %D%/phase_identity.c \
+	%D%/phase_respond.c %D%/phase_upstream.c %D%/phases.def %D%/request.c %D%/request.h \
+	%D%/trace.c %D%/upstreams.c

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Answers: header lines every answer carries, and refusals as problem+json (RFC 9457). Built in
+ * scratch buffers of the gate; http_reply copies them.
+ */
+#include "gate/request.h"
+#include "http/problem.h"
+
+static void add_line(struct buf *b, struct slice name, struct slice value)
+{
+    if (value.n == 0)
+        return;
+    buf_slice(b, name);
+    buf_slice(b, value);
+    buf_add(b, "\r\n", 2);
+}
+
+static void common_headers(struct gate_request *q, struct buf *b)
+{
+    buf_clear(b);
+    add_line(b, SLICE_LIT("X-Request-Id: "), q->request_id);
+    if (q->reason != NULL)
+        add_line(b, SLICE_LIT("X-Rushgate-Reason: "), slice_str(q->reason));
+}
+
+void gate_answer(struct gate_request *q, unsigned status, struct slice content_type,
+                 struct slice headers, struct slice body)
+{
+    struct buf *b = &q->gate->headers;
+    struct http_answer a = {.status = status, .content_type = content_type, .body = body};
+
+    common_headers(q, b);
+    buf_slice(b, headers);
+    a.headers = buf_view(b);
+    http_reply(q->http, &a);
+}
+
+enum phase_verdict gate_refuse_with(struct gate_request *q, const struct refusal *why)
+{
+    struct gate *g = q->gate;
+    const struct conf_root *root = q->gen->root;
+    struct http_answer a = {.status = why->status, .close = why->close};
+    struct problem p = {
+        .base = conf_slice(root, root->problem_base),
+        .status = why->status,
+        .reason = slice_str(why->reason),
+        .detail = why->detail,
+        .instance = SLICE_NONE,
+        .members = why->members,
+    };
+
+    q->reason = why->reason;
+    common_headers(q, &g->headers);
+    buf_slice(&g->headers, why->headers);
+    if (why->retry_after_s > 0)
+        buf_printf(&g->headers, "Retry-After: %u\r\n", why->retry_after_s);
+    buf_clear(&g->body);
+    problem_write(&g->body, &p);
+    a.content_type = SLICE_LIT("application/problem+json");
+    a.headers = buf_view(&g->headers);
+    a.body = buf_view(&g->body);
+    http_reply(q->http, &a);
+    return PHASE_DONE;
+}
+
+enum phase_verdict gate_refuse(struct gate_request *q, unsigned status, const char *reason,
+                               struct slice detail)
+{
+    struct refusal why = {.status = status, .reason = reason, .detail = detail};
+
+    return gate_refuse_with(q, &why);
+}

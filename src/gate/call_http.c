@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The upstream phase over plain HTTP/1.1: the request is passed on without its hop-by-hop headers
+ * and without an identity that nobody vouched for; the response comes back the same way.
+ */
+#include <arpa/inet.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "gate/request.h"
+#include "http/headers.h"
+
+#define ADDED_HEADERS 5
+
+static struct slice address_text(struct gate_request *q)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    char text[INET6_ADDRSTRLEN];
+    const uint8_t *a = q->http->peer;
+
+    if (memcmp(a, mapped, sizeof(mapped)) == 0)
+        inet_ntop(AF_INET, a + 12, text, sizeof(text));
+    else
+        inet_ntop(AF_INET6, a, text, sizeof(text));
+    return arena_dup(&q->http->arena, slice_str(text));
+}
+
+/* The chain as a trusted proxy sent it and the peer behind it; from anyone else only the peer. */
+static struct slice forwarded_for(struct gate_request *q)
+{
+    struct slice peer = address_text(q);
+
+    if (!q->peer_trusted || q->h_forwarded_for.n == 0)
+        return peer;
+    return arena_printf(&q->http->arena, "%.*s, %.*s", SLICE_ARG(q->h_forwarded_for),
+                        SLICE_ARG(peer));
+}
+
+/* Headers the gateway sets itself, so that the client's are not passed on. */
+static bool is_replaced(struct gate_request *q, struct slice name)
+{
+    const struct conf_root *root = q->gen->root;
+    const struct slice ours[] = {
+        SLICE_LIT("host"),
+        SLICE_LIT("content-length"),
+        SLICE_LIT("expect"),
+        SLICE_LIT("x-request-id"),
+        SLICE_LIT("x-forwarded-for"),
+        SLICE_LIT("traceparent"),
+        conf_slice(root, root->identity_header),
+    };
+
+    for (unsigned i = 0; i < sizeof(ours) / sizeof(*ours); i++)
+        if (slice_eq_nocase(name, ours[i]))
+            return true;
+    return false;
+}
+
+static bool pass_headers(struct gate_request *q, struct http_client_request *out)
+{
+    const struct http_request *r = q->http;
+    const struct conf_root *root = q->gen->root;
+    struct http_header *h =
+        arena_alloc(&q->http->arena, (r->headers_n + ADDED_HEADERS) * sizeof(*h));
+    unsigned n = 0;
+
+    if (h == NULL)
+        return false;
+    for (unsigned i = 0; i < r->headers_n; i++)
+        if (!http_header_is_hop_by_hop(r, r->headers[i].name) &&
+            !is_replaced(q, r->headers[i].name))
+            h[n++] = r->headers[i];
+    h[n++] = (struct http_header){SLICE_LIT("X-Request-Id"), q->request_id};
+    h[n++] = (struct http_header){SLICE_LIT("traceparent"), q->traceparent};
+    h[n++] = (struct http_header){SLICE_LIT("X-Forwarded-For"), forwarded_for(q)};
+    if (q->identity.n > 0)
+        h[n++] = (struct http_header){conf_slice(root, root->identity_header), q->identity};
+    out->headers = h;
+    out->headers_n = n;
+    return true;
+}
+
+static void refuse_by_error(struct gate_request *q, const struct http_response *resp)
+{
+    struct refusal why = {.detail = slice_str(resp->detail)};
+
+    switch (resp->error) {
+    case HTTP_CALL_TIMEOUT:
+        why.status = 504;
+        why.reason = "upstream-timeout";
+        break;
+    case HTTP_CALL_BAD:
+        why.status = 502;
+        why.reason = "bad-gateway";
+        break;
+    default:
+        why.status = 503;
+        why.reason = "upstream-unavailable";
+        why.retry_after_s = 1;
+    }
+    gate_refuse_with(q, &why);
+}
+
+static void pass_response(struct gate_request *q, const struct http_response *resp)
+{
+    struct buf *lines = &q->gate->body; /* the body itself is passed from the client's buffer */
+    struct slice type = SLICE_NONE;
+
+    buf_clear(lines);
+    for (unsigned i = 0; i < resp->headers_n; i++) {
+        const struct http_header *h = &resp->headers[i];
+        if (slice_eq_nocase(h->name, SLICE_LIT("content-type"))) {
+            type = h->value;
+            continue;
+        }
+        /* Set by us on every answer. */
+        if (slice_eq_nocase(h->name, SLICE_LIT("date")) ||
+            slice_eq_nocase(h->name, SLICE_LIT("server")) ||
+            slice_eq_nocase(h->name, SLICE_LIT("x-request-id")))
+            continue;
+        buf_slice(lines, h->name);
+        buf_add(lines, ": ", 2);
+        buf_slice(lines, h->value);
+        buf_add(lines, "\r\n", 2);
+    }
+    gate_answer(q, resp->status, type, buf_view(lines), resp->body);
+}
+
+static void on_response(struct http_call *call, const struct http_response *resp)
+{
+    struct gate_call *c = CONTAINER_OF(call, struct gate_call, u.http);
+    struct gate *g = c->gate;
+    struct gate_request *q = c->request;
+
+    if (resp->error != HTTP_CALL_OK)
+        metric_add(&g->ctx.metrics->counter[METRIC_upstream_failures], 1);
+    if (q != NULL)
+        q->upstream_ns = loop_now(g->ctx.loop) - q->upstream_start_ns;
+    call_put(c);
+    if (q == NULL)
+        return;
+    if (resp->error == HTTP_CALL_OK)
+        pass_response(q, resp);
+    else
+        refuse_by_error(q, resp);
+}
+
+enum phase_verdict call_http_start(struct gate_request *q)
+{
+    struct http_client_request req = {
+        .method = method_name(q->http->method),
+        .target = q->http->query.p == NULL
+                      ? q->http->path
+                      : slice_of(q->http->path.p,
+                                 (size_t)(q->http->query.p + q->http->query.n - q->http->path.p)),
+        .host = q->http->host,
+        .body = q->http->body,
+        .deadline_ns = (uint64_t)q->route->deadline_ms * NS_PER_MS,
+        .idempotent = request_idempotent(q),
+    };
+    struct gate_call *c;
+
+    if (!pass_headers(q, &req))
+        return gate_refuse(q, 503, "out-of-memory", SLICE_NONE);
+    req.hash = balance_hash(q);
+    c = call_get(q, false, req.idempotent);
+    if (c == NULL)
+        return gate_refuse(q, 503, "out-of-memory", SLICE_NONE);
+    http_call_init(&c->u.http, on_response);
+    http_call_start(q->info->upstream->http, &c->u.http, &req);
+    return PHASE_WAIT;
+}

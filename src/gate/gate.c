@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Generations of the configuration in a worker.
+ *
+ * The current generation serves requests that start now; each request pins the one it started with.
+ * When the last request of an older one is answered it is retired here, and the worker's next
+ * publish of gate_oldest_generation lets the master reuse its bank. All of this is private memory
+ * of one process: if the worker dies, the master clears its slot and nothing is left pinned.
+ */
+#include "gate/gate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "gate/request.h"
+
+static void generation_free(struct gate *g, struct generation *gen)
+{
+    list_del(&gen->node);
+    for (uint32_t i = 0; gen->upstreams != NULL && i < gen->root->upstreams.n; i++)
+        if (gen->upstreams[i] != NULL)
+            upstream_put(g, &gen->upstreams[i]);
+    free(gen->upstreams);
+    free(gen->routes);
+    free(gen);
+}
+
+/* At the end of the turn, because an upstream must not be freed from inside one of its callbacks.
+ */
+static void retire_hook(struct loop_hook *h)
+{
+    struct gate *g = CONTAINER_OF(h, struct gate, retire);
+
+    LIST_EACH_SAFE (it, &g->generations) {
+        struct generation *gen = CONTAINER_OF(it, struct generation, node);
+        if (gen->requests == 0 && gen != g->current)
+            generation_free(g, gen);
+    }
+}
+
+void generation_unpin(struct gate *g, struct generation *gen)
+{
+    CHECK(gen->requests > 0);
+    if (--gen->requests == 0 && gen != g->current)
+        loop_defer(g->ctx.loop, &g->retire);
+}
+
+static bool route_prepare(struct generation *gen, const struct conf_route *route,
+                          struct route_info *info)
+{
+    const struct conf_root *root = gen->root;
+    struct schema_binding binding;
+    struct buf err = {0};
+    bool ok;
+
+    if (route->upstream != CONF_NONE)
+        info->upstream = gen->upstreams[route->upstream];
+    ok = router_template_vars(conf_slice(root, route->path), info->var_names, &info->vars_n, &err);
+    buf_free(&err);
+    if (route->schema == CONF_NONE)
+        return ok;
+    const struct conf_str *schemas = conf_at(root, root->schemas);
+    info->schema = conf_slice(root, schemas[route->schema]);
+    schema_binding_get(info->schema, route->rpc, &binding);
+    info->rpc_path = binding.rpc_path;
+    return ok;
+}
+
+static int generation_fill(struct gate *g, struct generation *gen)
+{
+    const struct conf_root *root = gen->root;
+
+    gen->upstreams = calloc(root->upstreams.n + 1, sizeof(*gen->upstreams));
+    gen->routes = calloc(root->routes.n + 1, sizeof(*gen->routes));
+    if (gen->upstreams == NULL || gen->routes == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < root->upstreams.n; i++) {
+        gen->upstreams[i] = upstream_get(g, root, &conf_upstreams(root)[i]);
+        if (gen->upstreams[i] == NULL)
+            return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < root->routes.n; i++)
+        if (!route_prepare(gen, &conf_routes(root)[i], &gen->routes[i]))
+            return -EINVAL;
+    return 0;
+}
+
+static struct http_limits limits_of(const struct conf_root *root)
+{
+    const struct conf_limits *l = &root->limits;
+
+    return (struct http_limits){
+        .max_line = l->max_line,
+        .max_headers = l->max_headers,
+        .max_header_bytes = l->max_header_bytes,
+        .max_connections = l->max_connections,
+        .header_timeout_ms = l->header_timeout_ms,
+        .body_timeout_ms = l->body_timeout_ms,
+        .idle_timeout_ms = l->idle_timeout_ms,
+        .write_timeout_ms = l->write_timeout_ms,
+        .max_requests = l->max_requests,
+    };
+}
+
+int gate_adopt(struct gate *g, struct bank_ref next)
+{
+    const struct conf_root *root = next.data;
+    struct generation *gen, *old = g->current;
+    int rc;
+
+    if (root == NULL || root->magic != CONF_MAGIC || root->version != CONF_VERSION) {
+        log_error("generation %lu is not a configuration of this version; keeping the present one",
+                  (unsigned long)next.generation);
+        return -EINVAL;
+    }
+    gen = calloc(1, sizeof(*gen));
+    if (gen == NULL)
+        return -ENOMEM;
+    gen->root = root;
+    gen->number = next.generation;
+    list_add(&g->generations, &gen->node);
+    rc = generation_fill(g, gen);
+    if (rc < 0) {
+        generation_free(g, gen);
+        return rc;
+    }
+    g->current = gen;
+    if (old != NULL && old->requests == 0)
+        loop_defer(g->ctx.loop, &g->retire);
+    log_set_level((enum log_level)root->log_level);
+    if (g->http != NULL) {
+        struct http_limits limits = limits_of(root);
+        http_server_set_limits(g->http, &limits);
+        http_server_set_name(g->http, conf_slice(root, root->server_name));
+    }
+    metric_add(&g->ctx.metrics->counter[METRIC_config_adopted], 1);
+    return 0;
+}
+
+struct gate *gate_new(const struct gate_context *ctx, struct bank_ref first)
+{
+    struct gate *g = calloc(1, sizeof(*g));
+    struct http_limits limits;
+
+    if (g == NULL)
+        return NULL;
+    g->ctx = *ctx;
+    list_init(&g->generations);
+    list_init(&g->upstreams);
+    list_init(&g->free_calls);
+    loop_hook_init(&g->retire, retire_hook);
+    if (gate_adopt(g, first) < 0) {
+        free(g);
+        return NULL;
+    }
+    limits = limits_of(g->current->root);
+    g->http = http_server_new(ctx->loop, &limits, &gate_http_handler, g);
+    if (g->http == NULL) {
+        gate_free(&g);
+        return NULL;
+    }
+    http_server_set_name(g->http, conf_slice(g->current->root, g->current->root->server_name));
+    return g;
+}
+
+int gate_listen(struct gate *g, int fd)
+{
+    return http_server_listen(g->http, fd);
+}
+
+uint64_t gate_generation(const struct gate *g)
+{
+    return g->current->number;
+}
+
+uint64_t gate_oldest_generation(const struct gate *g)
+{
+    return CONTAINER_OF(g->generations.next, struct generation, node)->number;
+}
+
+uint32_t gate_connections(const struct gate *g)
+{
+    return http_server_connections(g->http);
+}
+
+uint32_t gate_requests(const struct gate *g)
+{
+    return http_server_requests(g->http);
+}
+
+uint32_t gate_drain_timeout_ms(const struct gate *g)
+{
+    return g->current->root->drain_timeout_ms;
+}
+
+void gate_drain(struct gate *g)
+{
+    http_server_drain(g->http);
+}
+
+bool gate_idle(const struct gate *g)
+{
+    return http_server_connections(g->http) == 0 && g->calls == 0;
+}
+
+void gate_free(struct gate **gp)
+{
+    struct gate *g = *gp;
+
+    *gp = NULL;
+    if (g == NULL)
+        return;
+    /* Aborts the requests in progress, which cancels or orphans their calls; freeing the upstream
+     * clients then ends the orphans. The generations they unpin are freed below and not by the
+     * hook. */
+    if (g->http != NULL)
+        http_server_free(&g->http);
+    LIST_EACH (it, &g->upstreams) {
+        struct gate_upstream *u = CONTAINER_OF(it, struct gate_upstream, node);
+        if (u->rpc != NULL)
+            rpc_client_free(&u->rpc);
+        if (u->http != NULL)
+            http_client_free(&u->http);
+    }
+    loop_hook_cancel(&g->retire);
+    LIST_EACH_SAFE (it, &g->generations) {
+        generation_free(g, CONTAINER_OF(it, struct generation, node));
+    }
+    LIST_EACH_SAFE (it, &g->free_calls) {
+        free(CONTAINER_OF(it, struct gate_call, node));
+    }
+    buf_free(&g->body);
+    buf_free(&g->headers);
+    free(g);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The gate: what a worker does with a request, from its headers to the access record. One per
+ * worker.
+ *
+ * It owns the HTTP server, the upstream clients and the generations of the configuration that
+ * requests still use. The worker's loop tells it of a new generation; the gate tells the worker
+ * which is the oldest one in use, which the worker publishes so that the master may reuse the bank.
+ */
+#ifndef GATE_GATE_H
+#define GATE_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "metric/access_ring.h"
+#include "metric/metric.h"
+#include "net/loop.h"
+#include "shm/bank.h"
+#include "shm/control.h"
+
+struct gate;
+
+struct gate_context {
+    struct loop *loop;
+    const struct control *control; /* endpoint health */
+    struct metric_block *metrics;  /* this worker's block: the gate is its only writer */
+    struct access_ring *ring;      /* this worker's ring */
+};
+
+/* `first`: the generation to start with; its data must be a configuration. NULL when memory is out
+ * or the bytes are not a configuration of this version. */
+struct gate *gate_new(const struct gate_context *ctx, struct bank_ref first);
+
+/* Accepts client connections from an inherited listener, which stays the caller's. 0 or -errno. */
+int gate_listen(struct gate *g, int fd) __attribute__((warn_unused_result));
+
+/*
+ * Uses `next` for requests that start from now on. Upstream connections, client connections and
+ * requests in flight stay. 0, or -EINVAL / -ENOMEM, the present generation staying in use.
+ */
+int gate_adopt(struct gate *g, struct bank_ref next) __attribute__((warn_unused_result));
+
+uint64_t gate_generation(const struct gate *g);
+/* Lowest generation that a request or the gate itself still uses. */
+uint64_t gate_oldest_generation(const struct gate *g);
+
+uint32_t gate_connections(const struct gate *g);
+uint32_t gate_requests(const struct gate *g);
+uint32_t gate_drain_timeout_ms(const struct gate *g);
+
+/* Stops accepting and closes connections as they become idle. */
+void gate_drain(struct gate *g);
+/* True when no client connection and no call to an upstream is left. */
+bool gate_idle(const struct gate *g);
+
+void gate_free(struct gate **g);
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of a request inside the gate:
+ *
+ *   on_headers   pin the generation, find the route, run the HEADERS phases
+ *   on_request   run the REQUEST phases; the last one answers or waits for an upstream
+ *   on_done      count, write the access record, unpin
+ *   on_abort     the client left: let go of the upstream call, count, unpin
+ *
+ * The list of phases is phases.def; each is one file.
+ */
+#include "gate/request.h"
+
+#include "base/clock.h"
+#include "http/problem.h"
+
+enum phase_stage { STAGE_HEADERS, STAGE_REQUEST };
+
+static const struct phase {
+    enum phase_verdict (*run)(struct gate_request *q);
+    enum phase_stage stage;
+} phases[] = {
+#define PHASE(name, stage, help) {phase_##name, STAGE_##stage},
+#include "gate/phases.def"
+#undef PHASE
+};
+
+/* Bodies of requests that are refused anyway are read and dropped up to this size. */
+#define REFUSED_BODY_MAX 65536
+
+static enum phase_verdict run_phases(struct gate_request *q, enum phase_stage stage)
+{
+    for (unsigned i = 0; i < sizeof(phases) / sizeof(*phases); i++) {
+        enum phase_verdict v;
+        if (phases[i].stage != stage)
+            continue;
+        v = phases[i].run(q);
+        if (v != PHASE_NEXT)
+            return v;
+    }
+    return PHASE_NEXT;
+}
+
+/* One pass over the headers for all that the phases look at. */
+static void read_headers(struct gate_request *q)
+{
+    const struct http_request *r = q->http;
+    const struct conf_root *root = q->gen->root;
+    const struct {
+        struct slice name;
+        struct slice *to;
+    } wanted[] = {
+        {conf_slice(root, root->identity_header), &q->h_identity},
+        {SLICE_LIT("idempotency-key"), &q->h_idempotency_key},
+        {SLICE_LIT("x-idempotency-key"), &q->h_idempotency_key},
+        {SLICE_LIT("x-request-id"), &q->h_request_id},
+        {SLICE_LIT("traceparent"), &q->h_traceparent},
+        {SLICE_LIT("tracestate"), &q->h_tracestate},
+        {SLICE_LIT("user-agent"), &q->h_user_agent},
+        {SLICE_LIT("content-type"), &q->h_content_type},
+        {SLICE_LIT("x-forwarded-for"), &q->h_forwarded_for},
+    };
+
+    for (unsigned i = 0; i < r->headers_n; i++) {
+        struct slice name = r->headers[i].name;
+        for (unsigned w = 0; w < sizeof(wanted) / sizeof(*wanted); w++) {
+            if (wanted[w].name.n != name.n || wanted[w].to->p != NULL ||
+                (wanted[w].name.p[0] | 0x20) != (name.p[0] | 0x20) ||
+                !slice_eq_nocase(wanted[w].name, name))
+                continue;
+            *wanted[w].to = r->headers[i].value;
+            break;
+        }
+    }
+}
+
+static struct slice allow_line(struct gate_request *q, uint32_t methods)
+{
+    char text[128];
+    size_t n = 0;
+
+    if (methods & METHOD_BIT(METHOD_GET))
+        methods |= METHOD_BIT(METHOD_HEAD);
+    methods |= METHOD_BIT(METHOD_OPTIONS);
+    for (unsigned m = 0; m < METHOD_COUNT; m++) {
+        struct slice name = method_name((enum http_method_id)m);
+        if (!(methods & METHOD_BIT(m)))
+            continue;
+        if (n > 0) {
+            memcpy(text + n, ", ", 2);
+            n += 2;
+        }
+        memcpy(text + n, name.p, name.n);
+        n += name.n;
+    }
+    return arena_printf(&q->http->arena, "Allow: %.*s\r\n", (int)n, text);
+}
+
+static enum phase_verdict refuse_unrouted(struct gate_request *q, enum router_outcome outcome,
+                                          uint32_t methods)
+{
+    struct refusal why = {.status = 404, .reason = "no-route"};
+
+    metric_add(&q->gate->ctx.metrics->counter[METRIC_requests_unrouted], 1);
+    if (outcome == ROUTER_NO_PATH)
+        return gate_refuse_with(q, &why);
+    why.headers = allow_line(q, methods);
+    if (q->http->method == METHOD_OPTIONS) {
+        gate_answer(q, 204, SLICE_NONE, why.headers, SLICE_NONE);
+        return PHASE_DONE;
+    }
+    why.status = 405;
+    why.reason = "method-not-allowed";
+    return gate_refuse_with(q, &why);
+}
+
+static enum phase_verdict find_route(struct gate_request *q)
+{
+    const struct conf_root *root = q->gen->root;
+    const struct http_request *r = q->http;
+    struct router_match m;
+    enum router_outcome outcome;
+
+    if (slice_eq(r->target, SLICE_LIT("*")))
+        return refuse_unrouted(q, ROUTER_NO_METHOD, METHOD_ANY);
+    outcome = router_match(conf_slice(root, root->route_index), r->host, METHOD_BIT(r->method),
+                           r->path, &m);
+    if (outcome != ROUTER_FOUND)
+        return refuse_unrouted(q, outcome, outcome == ROUTER_NO_METHOD ? m.methods : 0);
+    q->route = &conf_routes(root)[m.route];
+    q->info = &q->gen->routes[m.route];
+    q->vars_n = m.vars_n;
+    memcpy(q->vars, m.vars, m.vars_n * sizeof(m.vars[0]));
+    return PHASE_NEXT;
+}
+
+static struct gate_request *request_new(struct gate *g, struct http_request *r)
+{
+    struct gate_request *q = arena_zalloc(&r->arena, sizeof(*q));
+
+    if (q == NULL)
+        return NULL;
+    q->http = r;
+    q->gate = g;
+    q->gen = g->current;
+    q->gen->requests++;
+    r->user = q;
+    return q;
+}
+
+static uint64_t on_headers(void *arg, struct http_request *r)
+{
+    struct gate *g = arg;
+    struct gate_request *q = request_new(g, r);
+    struct http_answer out_of_memory = {.status = 503, .close = true};
+    uint64_t max_body;
+
+    if (q == NULL) {
+        http_reply(r, &out_of_memory);
+        return 0;
+    }
+    read_headers(q);
+    client_address(q);
+    if (!trace_start(q)) {
+        http_reply(r, &out_of_memory);
+        return 0;
+    }
+    if (find_route(q) != PHASE_NEXT)
+        return REFUSED_BODY_MAX;
+    max_body = q->route->max_body; /* q is gone once a phase has answered */
+    if (run_phases(q, STAGE_HEADERS) != PHASE_NEXT)
+        return REFUSED_BODY_MAX;
+    return max_body;
+}
+
+static void on_request(void *arg, struct http_request *r)
+{
+    struct gate_request *q = r->user;
+
+    (void)arg;
+    if (run_phases(q, STAGE_REQUEST) == PHASE_NEXT)
+        gate_refuse(q, 500, "no-answer", SLICE_LIT("No phase answered this request."));
+}
+
+static void write_record(struct gate_request *q, unsigned status, uint64_t bytes_out,
+                         uint64_t duration_ns)
+{
+    struct gate *g = q->gate;
+    const struct http_request *r = q->http;
+    struct access_record rec = {
+        .real_ns = clock_real_ns(),
+        .duration_ns = duration_ns,
+        .upstream_ns = q->upstream_ns,
+        .bytes_in = r->bytes_in,
+        .bytes_out = bytes_out,
+        .generation = q->gen->number,
+        .peer_port = r->peer_port,
+        .status = (uint16_t)status,
+        .method = (uint8_t)r->method,
+        .minor = r->minor,
+        .route = q->route ? conf_slice(q->gen->root, q->route->name) : SLICE_NONE,
+        .reason = slice_str(q->reason),
+        .target = r->target,
+        .identity = q->identity,
+        .request_id = q->request_id,
+        .trace_id = trace_id(q),
+        .user_agent = q->h_user_agent,
+    };
+
+    memcpy(rec.peer, q->client ? q->client : r->peer, sizeof(rec.peer));
+    if (!access_ring_put(g->ctx.ring, &rec))
+        metric_add(&g->ctx.metrics->counter[METRIC_log_dropped], 1);
+}
+
+/* status 0: the client left before the answer. */
+static void finish(struct gate_request *q, unsigned status, uint64_t bytes_out)
+{
+    struct gate *g = q->gate;
+    struct metric_block *m = g->ctx.metrics;
+    struct metric_route *mr = &m->routes[q->route ? q->route->stat : 0];
+    uint64_t duration_ns = clock_mono_ns() - q->http->start_ns;
+
+    metric_add(&mr->status[status / 100 < 6 ? status / 100 : 5], 1);
+    if (status != 0)
+        histogram_record(&mr->latency, duration_ns);
+    metric_add(&m->counter[METRIC_bytes_in], q->http->bytes_in);
+    metric_add(&m->counter[METRIC_bytes_out], bytes_out);
+    if (q->gen->root->log_access && g->ctx.ring != NULL)
+        write_record(q, status, bytes_out, duration_ns);
+    generation_unpin(g, q->gen);
+}
+
+static void on_done(void *arg, struct http_request *r, unsigned status, uint64_t bytes_out)
+{
+    struct gate *g = arg;
+
+    if (r != NULL && r->user != NULL) {
+        finish(r->user, status, bytes_out);
+        return;
+    }
+    metric_add(&g->ctx.metrics->counter[METRIC_requests_refused], 1);
+    metric_add(&g->ctx.metrics->counter[METRIC_bytes_out], bytes_out);
+}
+
+static void on_abort(void *arg, struct http_request *r)
+{
+    struct gate *g = arg;
+    struct gate_request *q = r->user;
+
+    metric_add(&g->ctx.metrics->counter[METRIC_requests_aborted], 1);
+    if (q == NULL)
+        return;
+    call_abandon(q);
+    finish(q, 0, 0);
+}
+
+static void on_refuse(void *arg, unsigned status, const char *reason, const char *detail,
+                      struct buf *out)
+{
+    struct gate *g = arg;
+    const struct conf_root *root = g->current->root;
+    struct problem p = {
+        .base = conf_slice(root, root->problem_base),
+        .status = status,
+        .reason = slice_str(reason),
+        .detail = slice_str(detail),
+    };
+
+    problem_write(out, &p);
+}
+
+const struct http_handler gate_http_handler = {
+    .on_headers = on_headers,
+    .on_request = on_request,
+    .on_abort = on_abort,
+    .on_refuse = on_refuse,
+    .on_done = on_done,
+};

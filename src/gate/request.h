@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A request inside the gate, and what the phases share. Private to src/gate. */
+#ifndef GATE_REQUEST_H
+#define GATE_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/slice.h"
+#include "conf/compiled.h"
+#include "conf/router.h"
+#include "gate/gate.h"
+#include "http/client.h"
+#include "http/server.h"
+#include "rpc/client.h"
+#include "transcode/schema.h"
+
+enum phase_verdict {
+    PHASE_NEXT, /* go on with the next phase */
+    PHASE_WAIT, /* an upstream was asked; its callback answers */
+    PHASE_DONE, /* answered */
+};
+
+/* An upstream of this worker. Lives as long as a generation names it. */
+struct gate_upstream {
+    struct list node;         /* on gate.upstreams */
+    char *name;               /* owned */
+    uint32_t protocol;        /* enum conf_protocol */
+    unsigned generations;     /* that refer to it */
+    struct rpc_client *rpc;   /* CONF_GRPC, owned */
+    struct http_client *http; /* CONF_HTTP, owned */
+};
+
+/* What the gate derives from a route once per generation, so that no request has to. */
+struct route_info {
+    struct gate_upstream *upstream; /* NULL: answers by itself */
+    struct slice var_names[ROUTER_VARS_MAX];
+    unsigned vars_n;
+    struct slice schema; /* "" : no transcoding */
+    struct slice rpc_path;
+};
+
+/* A configuration that is current or that some request still uses. */
+struct generation {
+    struct list node;             /* on gate.generations, oldest first */
+    const struct conf_root *root; /* in its bank */
+    uint64_t number;
+    uint32_t requests;                /* that pin it, upstream calls without a client included */
+    struct gate_upstream **upstreams; /* by index of root->upstreams; owned array */
+    struct route_info *routes;        /* by index of root->routes; owned array */
+};
+
+struct gate {
+    struct gate_context ctx;
+    struct http_server *http; /* owned */
+    struct generation *current;
+    struct list generations; /* of generation.node */
+    struct loop_hook retire; /* frees generations that nothing pins any more */
+    struct list upstreams;   /* of gate_upstream.node */
+    struct list free_calls;  /* of gate_call.node: recycled */
+    unsigned free_calls_n;
+    uint32_t calls;     /* to upstreams, in flight */
+    struct buf body;    /* scratch for answer bodies, reused by every request */
+    struct buf headers; /* scratch for answer header lines */
+};
+
+/*
+ * A call to an upstream. Apart from the request, because a purchase goes on when its client has
+ * left: `request` is then NULL and the outcome goes nowhere (a retry with the same key will find
+ * it).
+ */
+struct gate_call {
+    struct list node; /* on gate.free_calls while unused */
+    struct gate *gate;
+    struct generation *gen;       /* pinned */
+    struct gate_request *request; /* NULL: the client left */
+    uint64_t turn;                /* the loop's turn in which it started */
+    bool idempotent;              /* cancelled when its client leaves */
+    bool is_rpc;
+    union {
+        struct rpc_call rpc;
+        struct http_call http;
+    } u;
+};
+
+/* In the arena of its http_request; dies with it. */
+struct gate_request {
+    struct http_request *http;
+    struct gate *gate;
+    struct generation *gen;         /* pinned until the answer */
+    const struct conf_route *route; /* NULL: none matched */
+    const struct route_info *info;
+    struct slice vars[ROUTER_VARS_MAX];
+    unsigned vars_n;
+    bool peer_trusted;
+    const uint8_t *client; /* 16 bytes: the peer, or whom trusted proxies name as the client */
+    uint8_t forwarded[16]; /* what `client` points at in the second case */
+    /* Request headers the phases look at; "" when absent. Borrowed from the read buffer. */
+    struct slice h_identity, h_idempotency_key, h_request_id, h_traceparent, h_tracestate,
+        h_user_agent, h_content_type, h_forwarded_for;
+    struct slice identity; /* believed; "" nobody */
+    struct slice idempotency_key;
+    struct slice request_id;  /* theirs or ours, set before the first phase */
+    struct slice traceparent; /* theirs if well-formed, else started here */
+    const char *reason;       /* why it was refused; NULL: it was not. A literal or in the arena */
+    struct gate_call *call;   /* while waiting */
+    uint64_t upstream_start_ns, upstream_ns;
+};
+
+#define PHASE(name, stage, help) enum phase_verdict phase_##name(struct gate_request *q);
+#include "gate/phases.def"
+#undef PHASE
+
+/* request.c ------------------------------------------------------------------------------------ */
+
+extern const struct http_handler gate_http_handler;
+
+/* Drops the request's or call's pin; the last one retires an old generation at the end of the turn.
+ */
+void generation_unpin(struct gate *g, struct generation *gen);
+
+/* answer.c ------------------------------------------------------------------------------------- */
+
+/*
+ * Answers with problem+json. `reason` is the last word of its type and goes into X-Rushgate-Reason,
+ * the log and the metrics. detail is for people. Returns PHASE_DONE.
+ */
+enum phase_verdict gate_refuse(struct gate_request *q, unsigned status, const char *reason,
+                               struct slice detail);
+
+/* What a refusal may carry besides. Zero means absent. */
+struct refusal {
+    unsigned status;
+    const char *reason;
+    struct slice detail;
+    struct slice members; /* further members of the JSON object, complete, without braces */
+    struct slice headers; /* complete header lines */
+    uint32_t retry_after_s;
+    bool close;
+};
+enum phase_verdict gate_refuse_with(struct gate_request *q, const struct refusal *why);
+
+/* Answers with a body. headers: complete lines or "". */
+void gate_answer(struct gate_request *q, unsigned status, struct slice content_type,
+                 struct slice headers, struct slice body);
+
+/* trace.c -------------------------------------------------------------------------------------- */
+
+/* Sets request_id and traceparent from the request or fresh. False when memory is out. */
+bool trace_start(struct gate_request *q);
+/* The 32 hex digits of the trace id. */
+struct slice trace_id(const struct gate_request *q);
+
+/* client_address.c ----------------------------------------------------------------------------- */
+
+/* Sets peer_trusted and client: the peer, or, when the peer is a trusted proxy, the last address of
+ * X-Forwarded-For that is not one. */
+void client_address(struct gate_request *q);
+
+/* upstreams.c ---------------------------------------------------------------------------------- */
+
+/* The worker's upstream for a configured one: created, or updated in place. NULL when memory is
+ * out. */
+struct gate_upstream *upstream_get(struct gate *g, const struct conf_root *root,
+                                   const struct conf_upstream *conf);
+/* One generation less names it; the last one frees it. */
+void upstream_put(struct gate *g, struct gate_upstream **u);
+
+/* call.c --------------------------------------------------------------------------------------- */
+
+/* A call object for q, linked to it, its generation pinned. NULL when memory is out. */
+struct gate_call *call_get(struct gate_request *q, bool is_rpc, bool idempotent);
+/* Back to the free list; unpins. */
+void call_put(struct gate_call *c);
+/* The client of q left: cancels an idempotent call, lets any other finish without it. */
+void call_abandon(struct gate_request *q);
+
+/* phase_upstream.c and its two ways: call_rpc.c, call_http.c -------------------------------------
+ */
+enum phase_verdict call_rpc_start(struct gate_request *q);
+enum phase_verdict call_http_start(struct gate_request *q);
+/* May the request be sent twice without harm? By method (RFC 9110, 9.2.2). */
+bool request_idempotent(const struct gate_request *q);
+/* What rendezvous balancing hashes: the route's path variable, else the buyer, else the client. */
+uint64_t balance_hash(const struct gate_request *q);
+
+#endif

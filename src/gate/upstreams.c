@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The worker's upstreams, by name. A reload updates an upstream in place, so that connections to
+ * endpoints that stay are kept; one that no generation names any more is freed. An upstream whose
+ * protocol changed is another upstream.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "gate/request.h"
+
+#define ENDPOINTS_MAX 64
+
+/* Biggest response of a plain HTTP upstream that is passed on. */
+#define HTTP_RESPONSE_MAX (8u << 20)
+
+static unsigned endpoints_of(const struct gate *g, const struct conf_root *root,
+                             const struct conf_upstream *conf,
+                             struct rpc_endpoint_config out[ENDPOINTS_MAX])
+{
+    const struct conf_endpoint *e = conf_at(root, conf->endpoints);
+    unsigned n = conf->endpoints.n < ENDPOINTS_MAX ? conf->endpoints.n : ENDPOINTS_MAX;
+
+    for (unsigned i = 0; i < n; i++) {
+        struct slice sa = conf_slice(root, e[i].sockaddr);
+        out[i] = (struct rpc_endpoint_config){
+            .address = conf_slice(root, e[i].address),
+            .sa = (const struct sockaddr *)(const void *)sa.p,
+            .sa_len = (uint32_t)sa.n,
+            .health =
+                e[i].stat < CONTROL_ENDPOINTS ? &g->ctx.control->endpoint_down[e[i].stat] : NULL,
+        };
+    }
+    return n;
+}
+
+static bool rpc_apply(struct gate *g, struct gate_upstream *u, const struct conf_root *root,
+                      const struct conf_upstream *conf)
+{
+    struct rpc_endpoint_config endpoints[ENDPOINTS_MAX];
+    struct rpc_client_config cfg = {
+        .name = conf_slice(root, conf->name),
+        .endpoints = endpoints,
+        .endpoints_n = endpoints_of(g, root, conf, endpoints),
+        .rendezvous = conf->balance == CONF_BALANCE_RENDEZVOUS,
+        .connections = conf->connections,
+        .max_in_flight = conf->max_in_flight,
+        .connect_timeout_ms = conf->connect_timeout_ms,
+        .eject_failures = conf->eject_failures,
+        .eject_ms = conf->eject_ms,
+        .retry_budget_percent = conf->retry_budget_percent,
+    };
+
+    if (u->rpc != NULL)
+        rpc_client_update(u->rpc, &cfg);
+    else
+        u->rpc = rpc_client_new(g->ctx.loop, &cfg);
+    return u->rpc != NULL;
+}
+
+static bool http_apply(struct gate *g, struct gate_upstream *u, const struct conf_root *root,
+                       const struct conf_upstream *conf)
+{
+    struct rpc_endpoint_config endpoints[ENDPOINTS_MAX];
+    struct http_client_config cfg = {
+        .name = conf_slice(root, conf->name),
+        .endpoints = endpoints,
+        .endpoints_n = endpoints_of(g, root, conf, endpoints),
+        .rendezvous = conf->balance == CONF_BALANCE_RENDEZVOUS,
+        .max_in_flight = conf->max_in_flight,
+        .max_idle = conf->max_idle,
+        .connect_timeout_ms = conf->connect_timeout_ms,
+        .idle_timeout_ms = conf->idle_timeout_ms,
+        .eject_failures = conf->eject_failures,
+        .eject_ms = conf->eject_ms,
+        .retry_budget_percent = conf->retry_budget_percent,
+        .max_response = HTTP_RESPONSE_MAX,
+    };
+
+    if (u->http != NULL)
+        http_client_update(u->http, &cfg);
+    else
+        u->http = http_client_new(g->ctx.loop, &cfg);
+    return u->http != NULL;
+}
+
+static struct gate_upstream *upstream_find(struct gate *g, struct slice name, uint32_t protocol)
+{
+    LIST_EACH (it, &g->upstreams) {
+        struct gate_upstream *u = CONTAINER_OF(it, struct gate_upstream, node);
+        if (u->protocol == protocol && slice_eq(slice_str(u->name), name))
+            return u;
+    }
+    return NULL;
+}
+
+static struct gate_upstream *upstream_new(struct gate *g, struct slice name, uint32_t protocol)
+{
+    struct gate_upstream *u = calloc(1, sizeof(*u));
+
+    if (u == NULL)
+        return NULL;
+    u->name = strndup(name.p, name.n);
+    if (u->name == NULL) {
+        free(u);
+        return NULL;
+    }
+    u->protocol = protocol;
+    list_add(&g->upstreams, &u->node);
+    return u;
+}
+
+struct gate_upstream *upstream_get(struct gate *g, const struct conf_root *root,
+                                   const struct conf_upstream *conf)
+{
+    struct slice name = conf_slice(root, conf->name);
+    struct gate_upstream *u = upstream_find(g, name, conf->protocol);
+    bool ok;
+
+    if (u == NULL)
+        u = upstream_new(g, name, conf->protocol);
+    if (u == NULL)
+        return NULL;
+    u->generations++;
+    ok = conf->protocol == CONF_GRPC ? rpc_apply(g, u, root, conf) : http_apply(g, u, root, conf);
+    if (!ok)
+        upstream_put(g, &u);
+    return u;
+}
+
+void upstream_put(struct gate *g, struct gate_upstream **up)
+{
+    struct gate_upstream *u = *up;
+
+    (void)g;
+    *up = NULL;
+    if (--u->generations > 0)
+        return;
+    list_del(&u->node);
+    if (u->rpc != NULL)
+        rpc_client_free(&u->rpc);
+    if (u->http != NULL)
+        http_client_free(&u->http);
+    free(u->name);
+    free(u);
+}
