@@ -40,14 +40,6 @@ enum phase_verdict gate_refuse_with(struct gate_request *q, const struct refusal
     struct gate *g = q->gate;
     const struct conf_root *root = q->gen->root;
     struct http_answer a = {.status = why->status, .close = why->close};
-    struct problem p = {
-        .base = conf_slice(root, root->problem_base),
-        .status = why->status,
-        .reason = slice_str(why->reason),
-        .detail = why->detail,
-        .instance = SLICE_NONE,
-        .members = why->members,
-    };
 
     q->reason = why->reason;
     common_headers(q, &g->headers);
@@ -55,8 +47,9 @@ enum phase_verdict gate_refuse_with(struct gate_request *q, const struct refusal
     if (why->retry_after_s > 0)
         buf_printf(&g->headers, "Retry-After: %u\r\n", why->retry_after_s);
     buf_clear(&g->body);
-    problem_write(&g->body, &p);
-    a.content_type = SLICE_LIT("application/problem+json");
+    http_problem(&g->body, conf_slice(root, root->problem_base), slice_str(why->reason), SLICE_NONE,
+                 why->status, why->detail, why->members);
+    a.content_type = SLICE_LIT(HTTP_PROBLEM_TYPE);
     a.headers = buf_view(&g->headers);
     a.body = buf_view(&g->body);
     http_reply(q->http, &a);

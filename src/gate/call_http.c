@@ -36,6 +36,12 @@ static struct slice forwarded_for(struct gate_request *q)
                         SLICE_ARG(peer));
 }
 
+/* Of one hop: by RFC 9110, or because the Connection header says so. */
+static bool is_hop_by_hop(struct slice connection, struct slice name)
+{
+    return http_hop_by_hop(name) || (connection.n > 0 && http_list_has(connection, name));
+}
+
 /* Headers the gateway sets itself, so that the client's are not passed on. */
 static bool is_replaced(struct gate_request *q, struct slice name)
 {
@@ -62,13 +68,13 @@ static bool pass_headers(struct gate_request *q, struct http_client_request *out
     const struct conf_root *root = q->gen->root;
     struct http_header *h =
         arena_alloc(&q->http->arena, (r->headers_n + ADDED_HEADERS) * sizeof(*h));
+    struct slice connection = http_header_get(r, SLICE_LIT("connection"));
     unsigned n = 0;
 
     if (h == NULL)
         return false;
     for (unsigned i = 0; i < r->headers_n; i++)
-        if (!http_header_is_hop_by_hop(r, r->headers[i].name) &&
-            !is_replaced(q, r->headers[i].name))
+        if (!is_hop_by_hop(connection, r->headers[i].name) && !is_replaced(q, r->headers[i].name))
             h[n++] = r->headers[i];
     h[n++] = (struct http_header){SLICE_LIT("X-Request-Id"), q->request_id};
     h[n++] = (struct http_header){SLICE_LIT("traceparent"), q->traceparent};

@@ -259,14 +259,9 @@ static void on_refuse(void *arg, unsigned status, const char *reason, const char
 {
     struct gate *g = arg;
     const struct conf_root *root = g->current->root;
-    struct problem p = {
-        .base = conf_slice(root, root->problem_base),
-        .status = status,
-        .reason = slice_str(reason),
-        .detail = slice_str(detail),
-    };
 
-    problem_write(out, &p);
+    http_problem(out, conf_slice(root, root->problem_base), slice_str(reason), SLICE_NONE, status,
+                 slice_str(detail), SLICE_NONE);
 }
 
 const struct http_handler gate_http_handler = {
