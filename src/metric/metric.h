@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The metric zone: counters and latency histograms. Each slot (process) has a block of its own and is
- * its only writer, so that counting is a load and a store, without a locked instruction; a reader sums
- * the blocks. Blocks outlive their process: counters stay cumulative over respawns.
+ * The metric zone: counters and latency histograms. Each slot (process) has a block of its own and
+ * is its only writer, so that counting is a load and a store, without a locked instruction; a
+ * reader sums the blocks. Blocks outlive their process: counters stay cumulative over respawns.
  *
  *   header | stat names (master) | block of slot 0 | block of slot 1 | ...
  *   block:  counters[] | routes[METRIC_ROUTES]{status classes, histogram}
@@ -18,8 +18,9 @@
 #include "shm/control.h"
 #include "shm/zone.h"
 
-#define METRIC_LAYOUT 1u
-#define METRIC_ROUTES 1024 /* route indexes (conf_route.stat); index 0 is "no route" */
+#define METRIC_LAYOUT   1u
+#define METRIC_ROUTES   1024 /* route indexes (conf_route.stat); index 0 is "no route" */
+#define METRIC_NAME_MAX 64   /* bytes of a route's name with its NUL */
 
 enum metric_counter {
 #define COUNTER(name, prom, labels, help) METRIC_##name,
@@ -29,8 +30,8 @@ enum metric_counter {
 };
 
 /*
- * Histogram of durations: four buckets an octave from 1 us, so a quantile read from it is at most 19 %
- * too high. Bucket i holds durations above bound(i-1) up to bound(i).
+ * Histogram of durations: four buckets an octave from 1 us, so a quantile read from it is at most
+ * 19 % too high. Bucket i holds durations above bound(i-1) up to bound(i).
  */
 #define HISTOGRAM_BUCKETS 104
 
@@ -46,7 +47,8 @@ uint64_t histogram_quantile_ns(const uint64_t count[HISTOGRAM_BUCKETS], double q
 
 struct metric_route {
     _Atomic uint64_t status[6]; /* [1..5]: answers by class; [0]: client left before the answer */
-    struct histogram latency;   /* from the first byte of the request to the answer handed to the kernel */
+    struct histogram
+        latency; /* from the first byte of the request to the answer handed to the kernel */
 };
 
 struct metric_block {
@@ -56,8 +58,9 @@ struct metric_block {
 
 struct metric_zone {
     struct zone_header head;
-    char route_name[METRIC_ROUTES][64]; /* NUL-terminated, "" unused; written by the master before a
-                                           generation that uses the index is published */
+    char route_name[METRIC_ROUTES]
+                   [METRIC_NAME_MAX]; /* NUL-terminated, "" unused; written by the master before a
+                            generation that uses the index is published */
     struct metric_block blocks[CONTROL_SLOTS];
 };
 
@@ -77,5 +80,21 @@ static inline void histogram_record(struct histogram *h, uint64_t ns)
 /* Index of a route's counters: the one it had before, else a fresh one; 0 ("no route") when all are
  * taken. Master only. */
 uint32_t metric_route_index(struct metric_zone *z, const char *name);
+/* Name of an index in use, NULL for index 0 and free ones. Any process, at any time. */
+const char *metric_route_name(const struct metric_zone *z, uint32_t i);
+
+/* What readers want: the sum over all slots. Each touches every slot's block, so sum what you show.
+ */
+struct metric_route_total {
+    uint64_t requests; /* sum of status[] */
+    uint64_t status[6];
+    uint64_t count; /* sum of latency[] */
+    uint64_t sum_ns;
+    uint64_t latency[HISTOGRAM_BUCKETS];
+};
+uint64_t metric_counter_total(const struct metric_zone *z, enum metric_counter c);
+/* Returns out->requests. */
+uint64_t metric_route_total(const struct metric_zone *z, uint32_t route,
+                            struct metric_route_total *out);
 
 #endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Histogram arithmetic and the names of the routes' counters.
+ *
+ * Bounds are mantissa << octave with four mantissas an octave, the powers of 2^(1/4) times 1000 ns.
+ * So a bucket is found by one count of leading zeros and three comparisons, without a table or a
+ * float.
+ */
+#include "metric/metric.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+#define PER_OCTAVE 4u
+
+static const uint64_t mantissa_ns[PER_OCTAVE] = {1000, 1189, 1414, 1682};
+
+unsigned histogram_bucket(uint64_t ns)
+{
+    unsigned octave, bucket;
+
+    if (ns <= mantissa_ns[0])
+        return 0;
+    /* 1000 << octave < ns <= 1000 << (octave + 1) */
+    octave = 63 - (unsigned)__builtin_clzll((ns - 1) / 1000);
+    bucket = octave * PER_OCTAVE + 1 + (ns > mantissa_ns[1] << octave) +
+             (ns > mantissa_ns[2] << octave) + (ns > mantissa_ns[3] << octave);
+    return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
+}
+
+uint64_t histogram_bound_ns(unsigned bucket)
+{
+    if (bucket >= HISTOGRAM_BUCKETS - 1)
+        return UINT64_MAX;
+    return mantissa_ns[bucket % PER_OCTAVE] << bucket / PER_OCTAVE;
+}
+
+uint64_t histogram_quantile_ns(const uint64_t count[HISTOGRAM_BUCKETS], double q)
+{
+    uint64_t total = 0, rank, seen = 0;
+
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+        total += count[i];
+    if (total == 0)
+        return 0;
+    q = q < 0 ? 0 : q > 1 ? 1 : q;
+    rank = (uint64_t)(q * (double)total);
+    if (rank < 1 || (double)rank < q * (double)total)
+        rank++;
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        seen += count[i];
+        if (seen >= rank)
+            return histogram_bound_ns(i);
+    }
+    return UINT64_MAX;
+}
+
+/* The name as it stands in the zone: a long one keeps its start and is told apart by a hash. */
+static void shorten(char out[METRIC_NAME_MAX], const char *name)
+{
+    size_t n = strlen(name);
+
+    memset(out, 0, METRIC_NAME_MAX);
+    if (n < METRIC_NAME_MAX)
+        memcpy(out, name, n);
+    else
+        snprintf(out, METRIC_NAME_MAX, "%.*s~%08x", METRIC_NAME_MAX - 10, name,
+                 (unsigned)hash64(slice_of(name, n), 0));
+}
+
+uint32_t metric_route_index(struct metric_zone *z, const char *name)
+{
+    char want[METRIC_NAME_MAX];
+
+    shorten(want, name);
+    if (want[0] == '\0')
+        return 0;
+    for (uint32_t i = 1; i < METRIC_ROUTES; i++) {
+        char *slot = z->route_name[i];
+        if (slot[0] == '\0') {
+            memcpy(slot + 1, want + 1, METRIC_NAME_MAX - 1);
+            /* The first byte makes the name visible; pairs with the load in metric_route_name. */
+            __atomic_store_n(slot, want[0], __ATOMIC_RELEASE);
+            return i;
+        }
+        if (memcmp(slot, want, METRIC_NAME_MAX) == 0)
+            return i;
+    }
+    return 0;
+}
+
+const char *metric_route_name(const struct metric_zone *z, uint32_t i)
+{
+    const char *name;
+
+    if (i == 0 || i >= METRIC_ROUTES)
+        return NULL;
+    name = z->route_name[i];
+    if (__atomic_load_n(name, __ATOMIC_ACQUIRE) == '\0' || name[METRIC_NAME_MAX - 1] != '\0')
+        return NULL;
+    return name;
+}
+
+uint64_t metric_counter_total(const struct metric_zone *z, enum metric_counter c)
+{
+    uint64_t total = 0;
+
+    for (unsigned s = 0; s < CONTROL_SLOTS; s++)
+        total += atomic_load_explicit(&z->blocks[s].counter[c], memory_order_relaxed);
+    return total;
+}
+
+uint64_t metric_route_total(const struct metric_zone *z, uint32_t route,
+                            struct metric_route_total *out)
+{
+    *out = (struct metric_route_total){0};
+    for (unsigned s = 0; s < CONTROL_SLOTS; s++) {
+        const struct metric_route *r = &z->blocks[s].routes[route];
+        for (unsigned i = 0; i < 6; i++)
+            out->status[i] += atomic_load_explicit(&r->status[i], memory_order_relaxed);
+        for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+            uint64_t n = atomic_load_explicit(&r->latency.count[i], memory_order_relaxed);
+            out->latency[i] += n;
+            out->count += n;
+        }
+        out->sum_ns += atomic_load_explicit(&r->latency.sum_ns, memory_order_relaxed);
+    }
+    for (unsigned i = 0; i < 6; i++)
+        out->requests += out->status[i];
+    return out->requests;
+}
