@@ -103,20 +103,20 @@ const char *metric_route_name(const struct metric_zone *z, uint32_t i)
     return name;
 }
 
-uint64_t metric_counter_total(const struct metric_zone *z, enum metric_counter c)
+uint64_t metric_counter_total(const struct metric_zone *z, unsigned slots, enum metric_counter c)
 {
     uint64_t total = 0;
 
-    for (unsigned s = 0; s < CONTROL_SLOTS; s++)
+    for (unsigned s = 0; s < slots; s++)
         total += atomic_load_explicit(&z->blocks[s].counter[c], memory_order_relaxed);
     return total;
 }
 
-uint64_t metric_route_total(const struct metric_zone *z, uint32_t route,
+uint64_t metric_route_total(const struct metric_zone *z, unsigned slots, uint32_t route,
                             struct metric_route_total *out)
 {
     *out = (struct metric_route_total){0};
-    for (unsigned s = 0; s < CONTROL_SLOTS; s++) {
+    for (unsigned s = 0; s < slots; s++) {
         const struct metric_route *r = &z->blocks[s].routes[route];
         for (unsigned i = 0; i < 6; i++)
             out->status[i] += atomic_load_explicit(&r->status[i], memory_order_relaxed);

@@ -83,7 +83,10 @@ uint32_t metric_route_index(struct metric_zone *z, const char *name);
 /* Name of an index in use, NULL for index 0 and free ones. Any process, at any time. */
 const char *metric_route_name(const struct metric_zone *z, uint32_t i);
 
-/* What readers want: the sum over all slots. Each touches every slot's block, so sum what you show.
+/*
+ * What readers want: sums over slots. `slots` is how many blocks are looked at from slot 0 on: the
+ * workers in use for routes (reading a page of the zone that was never written makes the kernel
+ * provide it), or CONTROL_SLOTS.
  */
 struct metric_route_total {
     uint64_t requests; /* sum of status[] */
@@ -92,9 +95,9 @@ struct metric_route_total {
     uint64_t sum_ns;
     uint64_t latency[HISTOGRAM_BUCKETS];
 };
-uint64_t metric_counter_total(const struct metric_zone *z, enum metric_counter c);
+uint64_t metric_counter_total(const struct metric_zone *z, unsigned slots, enum metric_counter c);
 /* Returns out->requests. */
-uint64_t metric_route_total(const struct metric_zone *z, uint32_t route,
+uint64_t metric_route_total(const struct metric_zone *z, unsigned slots, uint32_t route,
                             struct metric_route_total *out);
 
 #endif

@@ -93,19 +93,19 @@ static void test_totals(void **state)
     assert_non_null(z);
     metric_add(&z->blocks[0].counter[METRIC_bytes_in], 7);
     metric_add(&z->blocks[CONTROL_SLOTS - 1].counter[METRIC_bytes_in], 5);
-    assert_int_equal(metric_counter_total(z, METRIC_bytes_in), 12);
-    assert_int_equal(metric_counter_total(z, METRIC_bytes_out), 0);
+    assert_int_equal(metric_counter_total(z, CONTROL_SLOTS, METRIC_bytes_in), 12);
+    assert_int_equal(metric_counter_total(z, CONTROL_SLOTS, METRIC_bytes_out), 0);
     for (unsigned s = 0; s < 3; s++) {
         metric_add(&z->blocks[s].routes[4].status[2], 1);
         histogram_record(&z->blocks[s].routes[4].latency, 5000);
     }
     metric_add(&z->blocks[1].routes[4].status[0], 1);
-    assert_int_equal(metric_route_total(z, 4, &t), 4);
+    assert_int_equal(metric_route_total(z, CONTROL_SLOTS, 4, &t), 4);
     assert_int_equal(t.status[2], 3);
     assert_int_equal(t.count, 3);
     assert_int_equal(t.sum_ns, 15000);
     assert_int_equal(t.latency[histogram_bucket(5000)], 3);
-    assert_int_equal(metric_route_total(z, 5, &t), 0);
+    assert_int_equal(metric_route_total(z, CONTROL_SLOTS, 5, &t), 0);
     free(z);
 }
 

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The control socket: what rushctl talks to. Runs in the master, in its loop; nothing here blocks.
+ *
+ * A client sends one JSON line a request and gets one JSON document, ended by a newline, an answer;
+ * as many requests on a connection as it likes, one at a time.
+ *
+ *   {"v":1,"argv":["show","workers"],"flags":{"wait":"30s"}}
+ *   {"schema":"rushgate.workers/1","generation":7,"workers":{...},"time":"...","warnings":[],"data":...}
+ *   {"schema":"rushgate.error/1","error":{"code":"not_found","message":"...","hint":"..."}}
+ *
+ * Which commands there are, who may run them and with which arguments is commands.def. `view`
+ * commands are for everyone who can connect. `operate` commands are for root, the master's own user
+ * and members of the socket's group, as the kernel (SO_PEERCRED, SO_PEERGROUPS) says. With the
+ * default mode 0660 whoever can connect is one of these; a mode like 0666 lets everyone look and
+ * these operate.
+ */
+#ifndef CTL_CTL_H
+#define CTL_CTL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "conf/conf.h"
+#include "metric/metric.h"
+#include "net/loop.h"
+#include "shm/bank.h"
+#include "shm/control.h"
+
+struct ctl;
+
+/* How a reload ended. Borrowed for the time of the callback. */
+struct ctl_reload_result {
+    bool ok;            /* the new configuration is in force (perhaps not everywhere yet) */
+    bool invalid;       /* not ok, because the files are wrong: `errors` lists why */
+    bool incomplete;    /* ok, but some worker did not acknowledge within the wait */
+    const char *errors; /* text for people, several lines; "" none */
+    uint64_t old_generation, new_generation;
+    unsigned files, settings;          /* conf_files, conf_settings_set of the new one */
+    const struct conf_change *changes; /* as conf_diff reports them */
+    unsigned changes_n;
+    unsigned workers_acked, workers_total;
+    uint64_t duration_ns;
+};
+
+typedef void ctl_reload_fn(void *request, const struct ctl_reload_result *result);
+
+/* An address that is listened on: "public" "0.0.0.0:8080", with the port the kernel chose. */
+struct ctl_listener {
+    char name[64];
+    char address[128];
+};
+
+/* What the master implements. All functions are there; none blocks longer than reading files. */
+struct ctl_ops {
+    /*
+     * Loads, checks, compiles, publishes; calls done exactly once, now or later: when every worker
+     * uses the new generation, when wait_ns is over, or when it failed. Two reloads at once: the
+     * master queues or joins them, or ends the second with ok = false and a text. No call of done
+     * after ctl_free.
+     */
+    void (*reload)(void *arg, uint64_t wait_ns, ctl_reload_fn *done, void *request);
+    /* As QUIT (graceful) or TERM (fast). Returns at once; the answer leaves if the loop turns a few
+     * more times. */
+    void (*stop)(void *arg, bool fast);
+    /* As WINCH: workers finish what they have and end; master, keeper and box office stay. */
+    void (*drain)(void *arg);
+    /* As USR1. 0 or -errno. */
+    int (*reopen_logs)(void *arg);
+    /* Configuration in force, and the file it came from. */
+    const struct conf *(*conf)(void *arg);
+    const char *(*conf_file)(void *arg);
+    /* Real addresses, the admin listener ("admin") too. Fills at most max, returns how many. */
+    unsigned (*listeners)(void *arg, struct ctl_listener *out, unsigned max);
+};
+
+struct ctl_config {
+    struct loop *loop;
+    int listen_fd; /* from ctl_listen; stays the caller's */
+    gid_t group;   /* whose members may operate; (gid_t)-1: nobody's. From ctl_listen */
+    struct control *control;
+    const struct metric_zone *metrics;
+    const struct bank_zone *banks;
+    const char *prefix;        /* as given to -p; copied */
+    const char *version;       /* copied */
+    const struct ctl_ops *ops; /* borrowed */
+    void *arg;                 /* for ops */
+};
+
+/*
+ * Binds the control socket: mode as configured, group by name ("" leaves it). A socket file that
+ * nobody listens on any more is replaced. Returns the descriptor (close-on-exec, non-blocking) with
+ * *gid the group of the file, or -errno; -EADDRINUSE when another master is there, -ENOENT when the
+ * group is unknown and a directory misses.
+ */
+int ctl_listen(const char *path, mode_t mode, const char *group, gid_t *gid)
+    __attribute__((warn_unused_result));
+
+/* Starts to accept. NULL when memory is out. */
+struct ctl *ctl_new(const struct ctl_config *cfg);
+/* Clients connected at the moment. */
+unsigned ctl_clients(const struct ctl *c);
+/* Closes every client; the listening socket and its file stay the caller's. */
+void ctl_free(struct ctl **c);
+
+#endif
