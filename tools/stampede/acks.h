@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The buyers' own record: a file of JSON lines, appended to as acknowledgements arrive.
+ *
+ *   {"t":"order","event":…,"item":…,"buyer":…,"key":…,"code":…,"quantity":2,"units":[0,1],"expires":…}
+ *   {"t":"confirm","event":…,"code":…}      the payment was acknowledged
+ *   {"t":"cancel","event":…,"code":…}       the cancellation was acknowledged
+ *   {"t":"ask-cancel","event":…,"code":…}   a cancellation was sent; its outcome may stay unknown
+ *
+ * A line is in the file before what it says counts in any summary. The audit reads the file, so
+ * what a killed stampede had recorded is audited too.
+ */
+#ifndef STAMPEDE_ACKS_H
+#define STAMPEDE_ACKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+/* ---- writing ---- */
+
+struct acks {
+    int fd;         /* owned; -1: nothing is recorded */
+    struct buf out; /* lines of this turn */
+    uint64_t lines; /* in the file */
+};
+
+/* path NULL: nothing is recorded. Truncates; dies where it cannot. */
+void acks_open(struct acks *a, const char *path);
+
+struct ack_order_line {
+    struct slice event, item, buyer, key, code;
+    uint32_t quantity;
+    const uint32_t *units;
+    uint32_t units_n;
+    struct slice expires; /* as in the reply */
+};
+void acks_order(struct acks *a, const struct ack_order_line *line);
+/* type: "confirm", "cancel", "ask-cancel" */
+void acks_action(struct acks *a, const char *type, const char *event, const char *code);
+/* Writes what was added. Dies where that fails: a record with holes proves nothing. */
+void acks_flush(struct acks *a);
+/* Flush, fsync, close. */
+void acks_close(struct acks *a);
+
+/* ---- reading ---- */
+
+struct ack_order {
+    char *code, *item, *buyer, *key; /* owned */
+    uint32_t quantity;
+    uint32_t *units; /* ascending; owned */
+    uint32_t units_n;
+    int64_t expires_s; /* seconds since the epoch; 0: none was given */
+    bool confirmed, canceled, cancel_asked;
+};
+
+struct ack_record {
+    struct ack_order *orders; /* sorted by code; repeated acknowledgements of one order merged */
+    size_t orders_n;
+    uint64_t acknowledgements; /* 201 lines, repeated ones included */
+    uint64_t contradictions;   /* repeated acknowledgements of one code that differ */
+    uint64_t bad_lines;        /* a last line cut short by a kill is not one */
+};
+
+/* Only lines of `event`. 0 or -errno. */
+int ack_record_load(struct ack_record *r, const char *path, const char *event);
+void ack_record_free(struct ack_record *r);
+/* NULL when no such order was acknowledged. */
+struct ack_order *ack_record_find(const struct ack_record *r, const char *code);
+
+#endif
