@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * HTTP/1.1 client side: pooled keep-alive connections to plain upstreams, power-of-two balancing over
- * the endpoints, one whole response per request (buffered up to a limit). What a hostile upstream may
- * send is checked like what a hostile client may send.
+ * HTTP/1.1 client side: pooled keep-alive connections to plain upstreams, power-of-two balancing
+ * over the endpoints, one whole response per request (buffered up to a limit). What a hostile
+ * upstream may send is checked like what a hostile client may send.
  */
 #ifndef HTTP_CLIENT_H
 #define HTTP_CLIENT_H
@@ -15,7 +15,7 @@
 #include "base/slice.h"
 #include "http/server.h" /* struct http_header */
 #include "net/loop.h"
-#include "rpc/client.h"  /* struct rpc_endpoint_config */
+#include "rpc/client.h" /* struct rpc_endpoint_config */
 
 struct http_client;
 struct http_call;
@@ -41,12 +41,13 @@ enum http_call_error {
 
 struct http_response {
     enum http_call_error error;
-    const char *detail;    /* of an error: a short static text */
+    const char *detail; /* of an error: a short static text */
     unsigned status;
-    const struct http_header *headers; /* end-to-end ones: hop-by-hop and framing headers are removed */
+    const struct http_header
+        *headers; /* end-to-end ones: hop-by-hop and framing headers are removed */
     unsigned headers_n;
     struct slice body;
-    bool sent;             /* false: the request surely never left this process */
+    bool sent; /* false: the request surely never left this process */
 };
 
 /* The response is valid during the callback only. */
@@ -59,20 +60,21 @@ struct http_call {
     struct http_client *client; /* NULL while idle */
     void *conn;
     uint64_t start_ns;
-    struct slice wire;     /* the serialized request, for a retry; owned by the client */
+    struct slice wire; /* the serialized request, for a retry; owned by the client */
     uint32_t endpoint;
     bool head, idempotent;
 };
 
 struct http_client_request {
     struct slice method, target, host;
-    const struct http_header *headers; /* end-to-end; the client adds Host, Content-Length, Connection */
+    const struct http_header
+        *headers; /* end-to-end; the client adds Host, Content-Length, Connection */
     unsigned headers_n;
     struct slice body;
-    uint64_t deadline_ns;  /* duration; 0: none */
+    uint64_t deadline_ns; /* duration; 0: none */
     uint64_t hash;
-    bool idempotent;       /* GET, HEAD, PUT, DELETE, OPTIONS: may be sent again when a pooled connection
-                              turns out closed, or on another endpoint within the retry budget */
+    bool idempotent; /* GET, HEAD, PUT, DELETE, OPTIONS: may be sent again when a pooled connection
+                        turns out closed, or on another endpoint within the retry budget */
 };
 
 struct http_client *http_client_new(struct loop *loop, const struct http_client_config *cfg);

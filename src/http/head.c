@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "http/head.h"
+
+#include <http_parser.h>
+
+/* One line at p + s->line, n bytes without CR LF. *done is set by the empty line. */
+static enum http_fault take_line(struct head_scan *s, const char *p, uint32_t n,
+                                 const struct head_limits *limits, bool *done)
+{
+    struct slice line = slice_of(p + s->line, n);
+
+    if (n == 0) {
+        if (s->lines > 0) {
+            *done = true;
+            return FAULT_NONE;
+        }
+        s->start = s->line + 2;
+        return !limits->response && s->start <= 2 * HEAD_BLANK_MAX ? FAULT_NONE : FAULT_LINE_BAD;
+    }
+    if (s->lines++ == 0) {
+        if (n > limits->max_line)
+            return FAULT_LINE_LONG;
+        s->first = s->line + n + 2;
+        return limits->response ? lint_status_line(line) : lint_request_line(line);
+    }
+    if (s->lines - 1 > limits->max_headers)
+        return FAULT_HEADERS_MANY;
+    if (s->line + n - s->first > limits->max_header_bytes)
+        return FAULT_HEADERS_BIG;
+    return lint_field(line);
+}
+
+/* An unfinished line may already be too long. */
+static enum http_fault check_rest(const struct head_scan *s, uint32_t n,
+                                  const struct head_limits *limits)
+{
+    if (s->lines == 0)
+        return n - s->line > limits->max_line + 1 ? FAULT_LINE_LONG : FAULT_NONE;
+    return n - s->first > limits->max_header_bytes + 2 ? FAULT_HEADERS_BIG : FAULT_NONE;
+}
+
+enum head_state head_scan(struct head_scan *s, const char *p, uint32_t n,
+                          const struct head_limits *limits, enum http_fault *fault)
+{
+    const char *lf;
+    bool done = false;
+
+    while ((lf = memchr(p + s->seen, '\n', n - s->seen)) != NULL) {
+        uint32_t end = (uint32_t)(lf - p);
+        if (end == s->line || p[end - 1] != '\r')
+            *fault = FAULT_LINE_END;
+        else
+            *fault = take_line(s, p, end - 1 - s->line, limits, &done);
+        if (*fault != FAULT_NONE)
+            return HEAD_FAULT;
+        s->line = s->seen = end + 1;
+        if (done)
+            return HEAD_COMPLETE;
+    }
+    s->seen = n;
+    *fault = check_rest(s, n, limits);
+    return *fault == FAULT_NONE ? HEAD_MORE : HEAD_FAULT;
+}
+
+static int on_url(http_parser *p, const char *at, size_t n)
+{
+    struct head *h = p->data;
+    h->target = slice_of(at, n);
+    return 0;
+}
+
+static int on_field(http_parser *p, const char *at, size_t n)
+{
+    struct head *h = p->data;
+
+    if (h->headers_n == h->headers_cap)
+        return 1;
+    h->headers[h->headers_n++] = (struct http_header){.name = {at, n}, .value = {at + n, 0}};
+    return 0;
+}
+
+static int on_value(http_parser *p, const char *at, size_t n)
+{
+    struct head *h = p->data;
+
+    /* Lines were checked one by one: each name has one value in one piece. */
+    if (h->headers_n == 0)
+        return 1;
+    h->headers[h->headers_n - 1].value = slice_trim(slice_of(at, n));
+    return 0;
+}
+
+/* 1 tells the parser that no body follows: bodies are not its business here. */
+static int on_complete(http_parser *p)
+{
+    struct head *h = p->data;
+
+    h->minor = (uint8_t)p->http_minor;
+    if (p->http_minor == 0)
+        h->keep_alive =
+            (p->flags & (F_CONNECTION_KEEP_ALIVE | F_CONNECTION_CLOSE)) == F_CONNECTION_KEEP_ALIVE;
+    else
+        h->keep_alive = (p->flags & F_CONNECTION_CLOSE) == 0;
+    h->status = p->status_code;
+    return 1;
+}
+
+static const http_parser_settings settings = {
+    .on_url = on_url,
+    .on_header_field = on_field,
+    .on_header_value = on_value,
+    .on_headers_complete = on_complete,
+};
+
+static enum http_fault run_parser(struct head *h, enum http_parser_type type, const char *p,
+                                  size_t n)
+{
+    http_parser parser;
+
+    h->headers_n = 0;
+    h->minor = UINT8_MAX;
+    http_parser_init(&parser, type);
+    parser.data = h;
+    http_parser_execute(&parser, &settings, p, n);
+    if (h->minor != UINT8_MAX)
+        return FAULT_NONE;
+    switch (HTTP_PARSER_ERRNO(&parser)) {
+    case HPE_INVALID_URL:
+        return FAULT_TARGET;
+    case HPE_CB_header_field:
+        return FAULT_HEADERS_MANY;
+    case HPE_HEADER_OVERFLOW:
+        return FAULT_HEADERS_BIG;
+    case HPE_INVALID_CONTENT_LENGTH:
+        return FAULT_LENGTH;
+    case HPE_UNEXPECTED_CONTENT_LENGTH:
+        return FAULT_AMBIGUOUS;
+    default:
+        return FAULT_SYNTAX;
+    }
+}
+
+/* What is counted over all headers before it is judged. */
+struct tally {
+    unsigned lengths, codings, hosts, twins, expects;
+    struct slice length, coding, host, expect;
+};
+
+static bool count(struct slice name, struct slice want, struct slice value, unsigned *n,
+                  struct slice *out)
+{
+    if (!slice_eq_nocase(name, want))
+        return false;
+    ++*n;
+    *out = value;
+    return true;
+}
+
+static void tally_header(struct tally *t, const struct http_header *h)
+{
+    struct slice ignored;
+
+    switch (h->name.n) {
+    case 4:
+        count(h->name, SLICE_LIT("host"), h->value, &t->hosts, &t->host);
+        break;
+    case 6:
+        count(h->name, SLICE_LIT("expect"), h->value, &t->expects, &t->expect);
+        break;
+    case 14:
+        if (!count(h->name, SLICE_LIT("content-length"), h->value, &t->lengths, &t->length))
+            count(h->name, SLICE_LIT("content_length"), h->value, &t->twins, &ignored);
+        break;
+    case 17:
+        if (!count(h->name, SLICE_LIT("transfer-encoding"), h->value, &t->codings, &t->coding))
+            count(h->name, SLICE_LIT("transfer_encoding"), h->value, &t->twins, &ignored);
+        break;
+    default:
+        break;
+    }
+}
+
+/* How long the body is may be said in one way only. */
+static enum http_fault judge_framing(struct head *h, const struct tally *t)
+{
+    if (t->twins > 0 || (t->lengths > 0 && t->codings > 0))
+        return FAULT_AMBIGUOUS;
+    if (t->codings > 0) {
+        if (t->codings > 1 || h->minor == 0 || !slice_eq_nocase(t->coding, SLICE_LIT("chunked")))
+            return FAULT_CODING;
+        h->chunked = true;
+    }
+    if (t->lengths > 0) {
+        if (t->lengths > 1 || t->length.n > 18 || !slice_to_u64(t->length, &h->length))
+            return FAULT_LENGTH;
+        h->has_length = true;
+    }
+    return FAULT_NONE;
+}
+
+static void split_query(struct head *h, struct slice rest)
+{
+    size_t n = slice_find(rest, '?');
+
+    h->path = slice_of(rest.p, n);
+    h->query = n < rest.n ? slice_of(rest.p + n + 1, rest.n - n - 1) : SLICE_NONE;
+}
+
+/* http://authority[/path][?query]; the host it names goes before the Host header. */
+static enum http_fault absolute_form(struct head *h, struct slice rest)
+{
+    size_t n = 0;
+    enum http_fault f;
+
+    while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?')
+        n++;
+    f = lint_host(slice_of(rest.p, n), &h->host);
+    if (f != FAULT_NONE)
+        return FAULT_TARGET;
+    split_query(h, slice_of(rest.p + n, rest.n - n));
+    if (h->path.n == 0)
+        h->path = SLICE_LIT("/");
+    return lint_path(h->path);
+}
+
+static enum http_fault judge_target(struct head *h)
+{
+    static const struct slice scheme = SLICE_LIT("http://");
+    struct slice t = h->target;
+
+    if (t.p[0] == '/') {
+        split_query(h, t);
+        return lint_path(h->path);
+    }
+    if (t.n == 1 && t.p[0] == '*') {
+        h->path = t;
+        return h->method == METHOD_OPTIONS ? FAULT_NONE : FAULT_TARGET;
+    }
+    if (t.n > scheme.n && slice_eq_nocase(slice_of(t.p, scheme.n), scheme))
+        return absolute_form(h, slice_of(t.p + scheme.n, t.n - scheme.n));
+    return FAULT_TARGET;
+}
+
+static enum http_fault judge_host(struct head *h, const struct tally *t)
+{
+    enum http_fault f;
+
+    if (t->hosts == 0 && h->minor == 0)
+        return FAULT_NONE;
+    if (t->hosts != 1)
+        return FAULT_HOST;
+    f = lint_host(t->host, &h->host);
+    return f;
+}
+
+static enum http_fault judge_expect(struct head *h, const struct tally *t)
+{
+    if (t->expects == 0 || h->minor == 0)
+        return FAULT_NONE;
+    h->expect = true;
+    return t->expects == 1 && slice_eq_nocase(t->expect, SLICE_LIT("100-continue")) ? FAULT_NONE
+                                                                                    : FAULT_EXPECT;
+}
+
+enum http_fault head_parse_request(struct head *h, const char *p, size_t n)
+{
+    enum http_fault f = run_parser(h, HTTP_REQUEST, p, n);
+    struct tally t = {0};
+
+    if (f != FAULT_NONE)
+        return f;
+    h->host = h->query = SLICE_NONE;
+    h->chunked = h->has_length = h->expect = false;
+    h->length = 0;
+    h->method = method_by_name(slice_of(p, slice_find(slice_of(p, n), ' ')));
+    for (unsigned i = 0; i < h->headers_n; i++)
+        tally_header(&t, &h->headers[i]);
+    if ((f = judge_framing(h, &t)) != FAULT_NONE || (f = judge_host(h, &t)) != FAULT_NONE)
+        return f;
+    if ((f = judge_target(h)) != FAULT_NONE)
+        return f;
+    return judge_expect(h, &t);
+}
+
+enum http_fault head_parse_response(struct head *h, const char *p, size_t n)
+{
+    enum http_fault f = run_parser(h, HTTP_RESPONSE, p, n);
+    struct tally t = {0};
+
+    if (f != FAULT_NONE)
+        return f;
+    h->chunked = h->has_length = false;
+    h->length = 0;
+    for (unsigned i = 0; i < h->headers_n; i++)
+        tally_header(&t, &h->headers[i]);
+    return judge_framing(h, &t);
+}
