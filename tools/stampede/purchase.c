@@ -258,6 +258,10 @@ static void count_created(struct purchase *p)
     p->created = true;
     t->created++;
     t->units += p->quantity;
+    /* The last tickets, sold one by one after the rush, say nothing about its speed. */
+    if (p->crowd->stage > STAGE_DRAIN)
+        return;
+    t->sale_created++;
     t->last_created_ns = clock_mono_ns();
     if (t->first_created_ns == 0)
         t->first_created_ns = t->last_created_ns;

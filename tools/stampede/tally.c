@@ -35,7 +35,7 @@ double tally_purchases_per_s(const struct tally *t)
 {
     uint64_t ns = t->last_created_ns - t->first_created_ns;
 
-    return t->created > 1 && ns > 0 ? (double)(t->created - 1) * 1e9 / (double)ns : 0;
+    return t->sale_created > 1 && ns > 0 ? (double)(t->sale_created - 1) * 1e9 / (double)ns : 0;
 }
 
 static double run_seconds(const struct tally *t)
