@@ -1,1 +1,15 @@
-# filled by the folder's first code
+noinst_LIBRARIES += src/proc/libproc.a
+src_proc_libproc_a_SOURCES = \
+	%D%/channel.c %D%/channel.h %D%/child.c %D%/child.h %D%/control.c %D%/embedded.c %D%/endpoints.c \
+	%D%/inherit.h %D%/keeper.c %D%/listeners.c %D%/listeners.h %D%/master.c %D%/master.h %D%/notify.c \
+	%D%/notify.h %D%/orphans.c %D%/orphans.h %D%/pidfile.c %D%/pidfile.h %D%/privileges.c \
+	%D%/privileges.h %D%/reload.c %D%/signals.def %D%/stop.c %D%/supervise.c %D%/title.c %D%/title.h \
+	%D%/worker.c
+
+sbin_PROGRAMS += rushgate
+rushgate_SOURCES = src/main.c
+rushgate_LDADD = \
+	src/proc/libproc.a src/ctl/libctl.a src/admin/libadmin.a src/gate/libgate.a src/http/libhttp.a \
+	src/transcode/libtranscode.a src/rpc/librpc.a src/conf/libconf.a src/transcode/libtranscode.a \
+	src/metric/libmetric.a src/shm/libshm.a src/net/libnet.a src/base/libbase.a \
+	$(EVENT_LIBS) $(NGHTTP2_LIBS) $(HTTP_PARSER_LIBS) $(PROTOBUF_C_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) -lxxhash

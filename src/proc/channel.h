@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The channel between the master and one child: a SOCK_SEQPACKET pair, whose messages are whole or
+ * absent. It replaces sleeps (a child is ready when it says so) and signals between the two.
+ * Sending never blocks: a message that does not fit is dropped, and none carries state that is not
+ * in the control zone as well. EOF on the child's side means that the master is gone.
+ */
+#ifndef PROC_CHANNEL_H
+#define PROC_CHANNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum channel_type {
+    /* master to child */
+    CHANNEL_ADOPT = 1, /* a new generation is current: take it now, not at the next request */
+    CHANNEL_DRAIN,     /* finish what you have, then exit */
+    CHANNEL_STOP,      /* exit now */
+    CHANNEL_REOPEN,    /* open the log files again */
+    /* child to master */
+    CHANNEL_READY,   /* serving; value: generation */
+    CHANNEL_ADOPTED, /* value: generation now in use */
+    CHANNEL_REFUSED, /* value: generation that could not be adopted */
+};
+
+struct channel_message {
+    uint32_t type; /* enum channel_type */
+    uint32_t pad;
+    uint64_t value;
+};
+
+enum channel_result { CHANNEL_GOT, CHANNEL_EMPTY, CHANNEL_EOF };
+
+/* fds[0] for the master, fds[1] for the child; non-blocking, close-on-exec. 0 or -errno. */
+int channel_pair(int fds[2]) __attribute__((warn_unused_result));
+bool channel_send(int fd, enum channel_type type, uint64_t value);
+enum channel_result channel_receive(int fd, struct channel_message *m);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What worker and keeper have in common: the channel to the master, signals, the heartbeat in the
+ * slot, and the way out. The owner fills the callbacks and runs loop_turn.
+ */
+#ifndef PROC_CHILD_H
+#define PROC_CHILD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/loop.h"
+#include "proc/inherit.h"
+
+struct event;
+
+struct child {
+    const struct inherited *in;
+    struct slot *slot; /* ours */
+    struct loop loop;
+    struct event *channel_event, *signal_event; /* owned */
+    int signal_fd;
+    struct loop_timer beat;            /* keeps the heartbeat going while nothing else happens */
+    bool stop;                         /* leave the loop */
+    bool orphan;                       /* the master is gone; go on, and obey signals */
+    void (*on_adopt)(struct child *c); /* a new generation is current */
+    void (*on_drain)(struct child *c);
+    void (*on_reopen)(struct child *c);
+    void (*on_beat)(struct child *c); /* twice a second; NULL: nothing */
+};
+
+/* Opens its logs, pins, drops privileges, sets up the loop. Exits the process on failure: the
+ * master logs the status and backs off. */
+void child_init(struct child *c, const struct inherited *in);
+void child_fini(struct child *c);
+
+/* State READY, and says so over the channel. */
+void child_ready(struct child *c, uint64_t generation);
+void child_draining(struct child *c);
+/* Heartbeat and busy time, after every turn. */
+void child_publish(struct child *c);
+/* A message to the master; without a master it goes nowhere. */
+void child_tell(struct child *c, uint32_t type, uint64_t value);
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the control socket (src/ctl) may ask of the master. */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "ctl/ctl.h"
+#include "proc/master.h"
+
+struct pending {
+    ctl_reload_fn *done;
+    void *request;
+};
+
+static void on_reloaded(void *arg, const struct reload_report *report)
+{
+    struct pending *p = arg;
+    struct reload_report copy = *report;
+    struct ctl_reload_result result = {
+        /* In force from the flip on, also where somebody has not said so. */
+        .ok = report->ok || report->generation != report->old_generation,
+        .invalid = report->invalid,
+        .incomplete = !report->ok && report->generation != report->old_generation,
+        .errors = buf_cstr(&copy.errors),
+        .old_generation = report->old_generation,
+        .new_generation = report->generation,
+        .files = report->files,
+        .settings = report->settings,
+        .changes = report->changes,
+        .changes_n = report->changes_n,
+        .workers_acked = report->reporting,
+        .workers_total = report->expected,
+        .duration_ns = report->duration_ns,
+    };
+
+    p->done(p->request, &result);
+    free(p);
+}
+
+static void op_reload(void *arg, uint64_t wait_ns, ctl_reload_fn *done, void *request)
+{
+    struct pending *p = xmalloc(sizeof *p);
+
+    *p = (struct pending){done, request};
+    reload_start(arg, wait_ns, on_reloaded, p);
+}
+
+static void op_stop(void *arg, bool fast)
+{
+    stop_begin(arg, fast);
+}
+
+static void op_drain(void *arg)
+{
+    stop_workers(arg);
+}
+
+static int op_reopen_logs(void *arg)
+{
+    return master_reopen_logs(arg);
+}
+
+static const struct conf *op_conf(void *arg)
+{
+    const struct master *m = arg;
+
+    return m->conf;
+}
+
+static const char *op_conf_file(void *arg)
+{
+    const struct master *m = arg;
+
+    return m->options->file;
+}
+
+static unsigned op_listeners(void *arg, struct ctl_listener *out, unsigned max)
+{
+    const struct master *m = arg;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < m->listeners.addresses && n < max; i++, n++) {
+        snprintf(out[n].name, sizeof out[n].name, "%s", m->process->listeners[i].name);
+        snprintf(out[n].address, sizeof out[n].address, "%s", m->listeners.bound[i]);
+    }
+    if (m->admin_fd >= 0 && n < max) {
+        snprintf(out[n].name, sizeof out[n].name, "admin");
+        snprintf(out[n].address, sizeof out[n].address, "%s", m->admin_bound);
+        n++;
+    }
+    return n;
+}
+
+static const struct ctl_ops ops = {
+    .reload = op_reload,
+    .stop = op_stop,
+    .drain = op_drain,
+    .reopen_logs = op_reopen_logs,
+    .conf = op_conf,
+    .conf_file = op_conf_file,
+    .listeners = op_listeners,
+};
+
+bool control_bind(struct master *m, struct buf *err)
+{
+    const struct conf_process *p = m->process;
+
+    m->ctl_fd =
+        ctl_listen(p->admin_socket, p->admin_socket_mode, p->admin_socket_group, &m->ctl_group);
+    if (m->ctl_fd >= 0)
+        return true;
+    buf_printf(err, "cannot listen on %s: %s", p->admin_socket,
+               m->ctl_fd == -ENOENT && p->admin_socket_group[0] != '\0'
+                   ? "no such group, or no such directory"
+                   : strerror(-m->ctl_fd));
+    return false;
+}
+
+bool control_open(struct master *m, struct buf *err)
+{
+    struct ctl_config cfg = {
+        .loop = &m->loop,
+        .listen_fd = m->ctl_fd,
+        .group = m->ctl_group,
+        .control = m->control,
+        .metrics = m->metrics,
+        .banks = m->banks,
+        .prefix = m->options->prefix,
+        .version = PACKAGE_VERSION,
+        .ops = &ops,
+        .arg = m,
+    };
+
+    m->ctl = ctl_new(&cfg);
+    if (m->ctl == NULL)
+        buf_str(err, "no memory for the control socket");
+    return m->ctl != NULL;
+}
+
+void control_close(struct master *m)
+{
+    if (m->ctl != NULL)
+        ctl_free(&m->ctl);
+    if (m->ctl_fd < 0)
+        return;
+    close(m->ctl_fd);
+    m->ctl_fd = -1;
+    unlink(m->process->admin_socket);
+}

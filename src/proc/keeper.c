@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The keeper: the process around src/admin, which does its work (metrics, access log, health
+ * checks). It may block for short whiles; nothing that serves buyers waits for it. Killed, it
+ * leaves its rings as they are and its successor reads on.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/admin.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "conf/compiled.h"
+#include "proc/channel.h"
+#include "proc/child.h"
+#include "proc/title.h"
+
+struct keeper {
+    struct child child;
+    struct admin *admin; /* owned */
+    uint64_t generation; /* in use */
+};
+
+static struct keeper *keeper_of(struct child *c)
+{
+    return CONTAINER_OF(c, struct keeper, child);
+}
+
+static void adopt(struct keeper *k)
+{
+    struct bank_ref now = bank_current(k->child.in->banks);
+    const struct conf_root *root = now.data;
+    uint64_t generation = admin_adopt(k->admin);
+
+    if (generation == k->generation)
+        return;
+    k->generation = generation;
+    if (now.generation == generation)
+        log_set_level((enum log_level)root->log_level);
+}
+
+static void on_adopt(struct child *c)
+{
+    struct keeper *k = keeper_of(c);
+
+    adopt(k);
+    child_tell(c, CHANNEL_ADOPTED, k->generation);
+}
+
+static void on_drain(struct child *c)
+{
+    c->stop = true;
+}
+
+static void on_reopen(struct child *c)
+{
+    int rc = log_reopen();
+
+    if (rc < 0)
+        log_error("cannot reopen the error log: %s", strerror(-rc));
+    rc = admin_reopen_logs(keeper_of(c)->admin);
+    if (rc < 0)
+        log_error("cannot reopen the access log: %s", strerror(-rc));
+}
+
+static void open_admin(struct keeper *k)
+{
+    const struct inherited *in = k->child.in;
+    struct admin_config cfg = {
+        .loop = &k->child.loop,
+        .control = in->control,
+        .metrics = in->metrics,
+        .rings = in->rings,
+        .banks = in->banks,
+        .slot = in->slot,
+        .listen_fd = in->admin_listener,
+        .access_log = in->access_log,
+        .version = PACKAGE_VERSION,
+    };
+
+    k->admin = admin_new(&cfg);
+    if (k->admin == NULL) {
+        log_error("the keeper cannot start");
+        exit(1);
+    }
+}
+
+int keeper_run(const struct inherited *in)
+{
+    struct keeper *k = xcalloc(1, sizeof *k);
+
+    title_set("rushgate: keeper");
+    k->child.on_adopt = on_adopt;
+    k->child.on_drain = on_drain;
+    k->child.on_reopen = on_reopen;
+    child_init(&k->child, in);
+    open_admin(k);
+    adopt(k);
+    child_ready(&k->child, k->generation);
+    while (!k->child.stop && loop_turn(&k->child.loop))
+        child_publish(&k->child);
+    admin_free(&k->admin);
+    child_fini(&k->child);
+    free(k);
+    return 0;
+}

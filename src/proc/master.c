@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The master, in the order of its life:
+ *
+ *   who the children are, limit of open files, directories
+ *   pid file: the lock decides who runs
+ *   error log
+ *   what a killed master left behind: its keeper and box office end now, its workers serve on
+ *   sockets: every listen address once per worker slot, admin, control
+ *   zones, first generation published
+ *   signals, loop, control socket
+ *   box office, keeper, workers
+ *   -- all have said READY --
+ *   left-over workers drain; READY to the service manager and to who detached us
+ *   ... until a stop is complete ...
+ *   control socket, children's list and pid file are removed
+ *
+ * A failure before "ready" ends everything again with exit status 1 and the reason on stderr and in
+ * the log.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "proc/master.h"
+#include "proc/notify.h"
+#include "proc/title.h"
+
+#define BANK_BYTES     (UINT64_C(32) << 20) /* per bank; memory is used only where it is written */
+#define ORPHAN_WAIT_MS 10000
+#define ORPHAN_KILL_MS 2000
+
+typedef void signal_fn(struct master *m);
+
+static void signal_reload(struct master *m)
+{
+    log_notice("reload: %s", m->options->file);
+    reload_start(m, 0, NULL, NULL);
+}
+
+static void signal_reopen(struct master *m)
+{
+    master_reopen_logs(m);
+}
+
+static void signal_upgrade(struct master *m)
+{
+    (void)m;
+    log_warn("SIGUSR2: replacing the binary in place is not available");
+}
+
+static void signal_drain(struct master *m)
+{
+    stop_workers(m);
+}
+
+static void signal_quit(struct master *m)
+{
+    stop_begin(m, false);
+}
+
+static void signal_stop(struct master *m)
+{
+    stop_begin(m, true);
+}
+
+static void signal_reap(struct master *m)
+{
+    supervise_reap(m);
+}
+
+static const struct {
+    int signo;
+    signal_fn *fn;
+} signals[] = {
+#define MASTER_SIGNAL(signo, name, help) {signo, signal_##name},
+#include "proc/signals.def"
+#undef MASTER_SIGNAL
+};
+
+#define SIGNALS_N (sizeof signals / sizeof *signals)
+
+static void signal_cb(evutil_socket_t fd, short what, void *arg)
+{
+    struct master *m = arg;
+    struct signalfd_siginfo info;
+
+    (void)what;
+    while (read(fd, &info, sizeof info) == (ssize_t)sizeof info)
+        for (unsigned i = 0; i < SIGNALS_N; i++)
+            if ((uint32_t)signals[i].signo == info.ssi_signo)
+                signals[i].fn(m);
+}
+
+/* To whoever started us and to the log, if that is somewhere else. False, for the caller to return.
+ */
+static bool start_failed(const struct master *m, struct buf *err)
+{
+    fprintf(stderr, "rushgate: %s\n", buf_cstr(err));
+    if (m->process->log_error != NULL)
+        log_error("%s", buf_cstr(err));
+    buf_free(err);
+    return false;
+}
+
+static bool open_directories(struct master *m)
+{
+    const struct conf_process *p = m->process;
+    const char *paths[] = {
+        p->pid_file,
+        p->admin_socket,
+        p->log_error,
+        p->log_access,
+        p->boxoffice_embedded ? p->boxoffice_store : NULL,
+        p->boxoffice_embedded && strncmp(p->boxoffice_listen, "unix:", 5) == 0
+            ? p->boxoffice_listen + 5
+            : NULL,
+    };
+    struct buf err = {0};
+
+    for (unsigned i = 0; i < sizeof paths / sizeof *paths; i++)
+        if (paths[i] != NULL && !directory_of(paths[i], &m->run_as, &err)) {
+            fprintf(stderr, "rushgate: %s\n", buf_cstr(&err));
+            buf_free(&err);
+            return false;
+        }
+    return true;
+}
+
+static bool open_pidfile(struct master *m)
+{
+    pid_t holder;
+    int rc = pidfile_take(&m->pidfile, m->process->pid_file, &holder);
+
+    if (rc == 0)
+        return true;
+    if (rc == -EADDRINUSE)
+        fprintf(stderr, "rushgate: already running: process %d holds %s\n", (int)holder,
+                m->process->pid_file);
+    else
+        fprintf(stderr, "rushgate: cannot take %s: %s\n", m->process->pid_file, strerror(-rc));
+    return false;
+}
+
+static bool open_log(struct master *m)
+{
+    const struct conf_process *p = m->process;
+    int rc;
+
+    log_init("master");
+    log_set_level((enum log_level)p->log_level);
+    rc = log_open(p->log_error);
+    if (rc < 0) {
+        fprintf(stderr, "rushgate: cannot open %s: %s\n", p->log_error, strerror(-rc));
+        return false;
+    }
+    file_give(p->log_error, &m->run_as);
+    return true;
+}
+
+static bool open_identity(struct master *m)
+{
+    const struct conf_process *p = m->process;
+
+    if (!identity_find(&m->run_as, p->user, p->group))
+        fprintf(stderr, "rushgate: warning: no user \"%s\" or group \"%s\": children run as root\n",
+                p->user, p->group);
+    files_limit_raise();
+    return true;
+}
+
+/* Keeper and box office hold what cannot be shared (the admin port, the store): they go first. */
+static void end_orphans(struct master *m)
+{
+    static const char kinds[] = {CHILD_KEEPER, CHILD_BOXOFFICE};
+
+    orphans_find(&m->orphans, m->process->pid_file);
+    if (m->orphans.n > 0)
+        log_warn("an earlier master was killed: %u of its processes are still there", m->orphans.n);
+    for (unsigned i = 0; i < sizeof kinds; i++)
+        orphans_signal(&m->orphans, kinds[i], SIGTERM);
+    for (unsigned i = 0; i < sizeof kinds; i++)
+        if (!orphans_wait(&m->orphans, kinds[i], ORPHAN_WAIT_MS)) {
+            orphans_signal(&m->orphans, kinds[i], SIGKILL);
+            orphans_wait(&m->orphans, kinds[i], ORPHAN_KILL_MS);
+        }
+}
+
+static bool open_sockets(struct master *m)
+{
+    const struct conf_process *p = m->process;
+    /* Left-over workers share our addresses with us, on purpose; nobody else may. */
+    bool probe = !orphans_have(&m->orphans, CHILD_WORKER);
+    struct buf err = {0};
+
+    if (!listeners_open(&m->listeners, p->listeners, p->listeners_n, p->workers, probe, &err))
+        return start_failed(m, &err);
+    if (p->admin.sa_n > 0) {
+        m->admin_fd = listener_tcp(&p->admin, m->admin_bound, &err);
+        if (m->admin_fd < 0)
+            return start_failed(m, &err);
+    }
+    return control_bind(m, &err) ? true : start_failed(m, &err);
+}
+
+static bool create_zones(struct master *m)
+{
+    static const char ring_name[] = "ring";
+    struct buf err = {0};
+    int rc = zone_create(&m->control_zone, "control", CONTROL_LAYOUT, sizeof(struct control));
+
+    if (rc == 0)
+        rc = zone_create(&m->bank_zone, "config", BANK_LAYOUT, bank_zone_size(BANK_BYTES));
+    if (rc == 0)
+        rc = zone_create(&m->metric_zone, "metric", METRIC_LAYOUT, sizeof(struct metric_zone));
+    if (rc == 0)
+        rc = zone_create(&m->ring_zone, ring_name, RING_LAYOUT, sizeof(struct ring_zone));
+    if (rc < 0) {
+        buf_printf(&err, "cannot create shared memory: %s", strerror(-rc));
+        return start_failed(m, &err);
+    }
+    m->control = (struct control *)m->control_zone.head;
+    m->banks = (struct bank_zone *)m->bank_zone.head;
+    m->metrics = (struct metric_zone *)m->metric_zone.head;
+    m->rings = (struct ring_zone *)m->ring_zone.head;
+    return true;
+}
+
+static bool fill_zones(struct master *m)
+{
+    struct buf err = {0};
+
+    control_init(m->control);
+    atomic_store(&m->control->started_real_ns, clock_real_ns());
+    atomic_store(&m->control->master_pid, (uint32_t)getpid());
+    atomic_store(&m->control->workers, m->process->workers);
+    bank_zone_init(m->banks, BANK_BYTES);
+    return reload_first(m, &err) ? true : start_failed(m, &err);
+}
+
+static bool open_loop(struct master *m)
+{
+    struct buf err = {0};
+    sigset_t taken;
+
+    sigemptyset(&taken);
+    for (unsigned i = 0; i < SIGNALS_N; i++)
+        sigaddset(&taken, signals[i].signo);
+    sigprocmask(SIG_BLOCK, &taken, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    loop_init(&m->loop);
+    m->loop.owner = m;
+    m->signal_fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (m->signal_fd < 0)
+        die("rushgate: signalfd: %s", strerror(errno));
+    m->signal_event = event_new(m->loop.base, m->signal_fd, EV_READ | EV_PERSIST, signal_cb, m);
+    if (m->signal_event == NULL || event_add(m->signal_event, NULL) < 0)
+        die("rushgate: cannot watch signals");
+    loop_timer_init(&m->stop_timer, NULL);
+    loop_timer_init(&m->reload.timer, NULL);
+    return control_open(m, &err) ? true : start_failed(m, &err);
+}
+
+/* Detached: what a library or a failed check writes to stderr belongs into the log. */
+static void stdio_away(const struct master *m, bool first)
+{
+    const char *log = m->process->log_error;
+    int null = first ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
+    int err = log != NULL ? open(log, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY) : -1;
+
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        if (err < 0 && log != NULL)
+            dup2(null, STDERR_FILENO);
+        close(null);
+    }
+    if (err >= 0) {
+        dup2(err, STDERR_FILENO);
+        close(err);
+    }
+}
+
+int master_reopen_logs(struct master *m)
+{
+    int rc = log_reopen();
+
+    if (rc < 0)
+        log_error("cannot reopen the error log: %s", strerror(-rc));
+    /* Children cannot create a file in root's directory: it is made and given to them first. */
+    file_give(m->process->log_error, &m->run_as);
+    if (m->options->daemon)
+        stdio_away(m, false);
+    supervise_send(m, CHILD_WORKER, CHANNEL_REOPEN, 0);
+    supervise_send(m, CHILD_KEEPER, CHANNEL_REOPEN, 0);
+    supervise_kill(m, CHILD_BOXOFFICE, SIGUSR1);
+    return rc;
+}
+
+static void tell_ready(struct master *m)
+{
+    const struct master_options *o = m->options;
+
+    notify_send("READY=1\nMAINPID=%d\nSTATUS=generation %" PRIu64, (int)getpid(),
+                bank_current(m->banks).generation);
+    if (o->ready_fd >= 0) {
+        if (write(o->ready_fd, "R", 1) != 1)
+            log_warn("who started us is gone");
+        close(o->ready_fd);
+    }
+    if (o->daemon)
+        stdio_away(m, true);
+}
+
+void master_check_ready(struct master *m)
+{
+    if (m->ready || m->stop_stage != STOP_NOT || !supervise_all_ready(m))
+        return;
+    m->ready = true;
+    orphans_signal(&m->orphans, CHILD_WORKER, SIGQUIT);
+    orphans_free(&m->orphans);
+    for (unsigned i = 0; i < m->listeners.addresses; i++)
+        log_notice("listening on %s (%s)", m->listeners.bound[i], m->process->listeners[i].name);
+    log_notice("ready: %u workers, generation %" PRIu64, m->process->workers,
+               bank_current(m->banks).generation);
+    tell_ready(m);
+}
+
+static bool start(struct master *m)
+{
+    if (!open_identity(m) || !open_directories(m) || !open_pidfile(m) || !open_log(m))
+        return false;
+    end_orphans(m);
+    if (!open_sockets(m) || !create_zones(m) || !fill_zones(m) || !open_loop(m))
+        return false;
+    supervise_init(m);
+    supervise_start(m);
+    return true;
+}
+
+static void close_all(struct master *m)
+{
+    if (m->process->pid_file != NULL && m->pidfile.fd >= 0 && m->loop.base != NULL)
+        children_forget(m->process->pid_file);
+    control_close(m);
+    orphans_free(&m->orphans);
+    listeners_close(&m->listeners);
+    if (m->admin_fd >= 0)
+        close(m->admin_fd);
+    if (m->signal_event != NULL)
+        event_free(m->signal_event);
+    if (m->signal_fd >= 0)
+        close(m->signal_fd);
+    reload_fini(m);
+    if (m->loop.base != NULL)
+        loop_fini(&m->loop);
+    zone_close(&m->control_zone);
+    zone_close(&m->bank_zone);
+    zone_close(&m->metric_zone);
+    zone_close(&m->ring_zone);
+    for (unsigned i = 0; i < CONTROL_ENDPOINTS; i++)
+        free(m->endpoints[i].address);
+}
+
+static void master_init(struct master *m, const struct master_options *options, struct conf *conf)
+{
+    *m = (struct master){.options = options, .boot = conf, .conf = conf};
+    m->process = conf_process(conf);
+    m->admin_fd = m->ctl_fd = m->signal_fd = m->pidfile.fd = -1;
+    m->control_zone.fd = m->bank_zone.fd = m->metric_zone.fd = m->ring_zone.fd = -1;
+    loop_timer_init(&m->reload.timer, NULL);
+}
+
+int master_run(const struct master_options *options, struct conf *conf)
+{
+    struct master *m = xmalloc(sizeof *m);
+    bool started;
+
+    master_init(m, options, conf);
+    title_set("rushgate: master");
+    started = start(m);
+    while (started && m->stop_stage != STOP_DONE && loop_turn(&m->loop))
+        ;
+    if (started)
+        log_notice("stopped");
+    pidfile_drop(&m->pidfile);
+    close_all(m);
+    started = started && !m->failed;
+    free(m);
+    return started ? 0 : 1;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The master's state, shared by the files of src/proc that run in it:
+ *
+ *   master.c     start, the loop, signals, end        supervise.c  children: fork, ready, backoff
+ *   reload.c     a new generation                     stop.c       drain and stop, stage by stage
+ *   endpoints.c  health indexes by address            embedded.c   exec of the box office
+ *   control.c    what the control socket may ask for
+ *
+ * No request passes through the master; it may block for short whiles (reading a configuration).
+ */
+#ifndef PROC_MASTER_H
+#define PROC_MASTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "conf/conf.h"
+#include "net/loop.h"
+#include "proc/channel.h"
+#include "proc/inherit.h"
+#include "proc/listeners.h"
+#include "proc/orphans.h"
+#include "proc/pidfile.h"
+#include "proc/privileges.h"
+#include "shm/zone.h"
+
+struct ctl;
+struct event;
+struct master;
+
+struct master_options {
+    const char *file;   /* configuration */
+    const char *prefix; /* "/" : the system's layout */
+    int ready_fd;       /* a byte is written when everything is ready; -1: nobody waits */
+    bool daemon;        /* detached: stderr follows the error log */
+};
+
+enum child_kind { CHILD_WORKER = 'w', CHILD_KEEPER = 'k', CHILD_BOXOFFICE = 'b' };
+
+/* A slot's process, as the master sees it. */
+struct supervised {
+    struct master *m;
+    unsigned slot;
+    enum child_kind kind;
+    pid_t pid;                 /* 0: none */
+    int channel;               /* our end; -1 */
+    struct event *event;       /* of channel; owned */
+    struct loop_timer restart; /* armed: backoff */
+    uint64_t started_ns;
+    unsigned failures; /* ends in a row after less than SUPERVISE_STABLE_NS */
+    bool wanted;       /* started again when it ends */
+    bool ready;        /* it said so */
+    uint64_t adopted;  /* generation it reported last */
+    uint64_t refused;  /* generation it could not adopt; 0 none */
+};
+
+/* What a reload did, for whoever asked for it. Valid during the callback. */
+struct reload_report {
+    bool ok;                             /* the new generation is in force everywhere */
+    bool invalid;                        /* the configuration has errors; nothing changed */
+    bool timed_out;                      /* published, but not every process has reported */
+    uint64_t old_generation, generation; /* equal when nothing changed */
+    uint64_t duration_ns;
+    unsigned reporting, expected; /* processes on the new generation, of those that were ready */
+    unsigned files, settings;
+    struct conf_change *changes; /* their texts are the report's own */
+    unsigned changes_n;
+    struct buf errors; /* text for people, "" when ok */
+};
+
+typedef void reload_done(void *arg, const struct reload_report *report);
+
+struct reload_waiter {
+    reload_done *fn; /* may be NULL */
+    uint64_t wait_ns;
+    void *arg;
+};
+
+#define RELOAD_WAITERS 32
+
+struct reload {
+    bool active;
+    struct conf *next; /* published, waiting for acknowledgements; owned */
+    struct reload_report report;
+    uint64_t started_ns;
+    struct loop_timer timer;
+    struct reload_waiter waiters[RELOAD_WAITERS]; /* of the active one */
+    unsigned waiters_n;
+    struct reload_waiter queued[RELOAD_WAITERS]; /* came later: one more reload serves them all */
+    unsigned queued_n;
+};
+
+enum stop_stage { STOP_NOT, STOP_WORKERS, STOP_KEEPER, STOP_BOXOFFICE, STOP_DONE };
+
+struct endpoint_index {
+    char *address;       /* owned; NULL free */
+    uint64_t generation; /* last one that named it */
+};
+
+struct master {
+    const struct master_options *options;
+    struct loop loop;
+    struct conf *boot; /* whose restart-only settings are in force; owned */
+    struct conf *conf; /* whose reloadable settings are in force; owned, may be == boot */
+    const struct conf_process *process; /* of boot */
+    struct identity run_as;
+    struct pidfile pidfile;
+    struct orphans orphans; /* of an earlier master that was killed */
+    struct zone control_zone, bank_zone, metric_zone, ring_zone;
+    struct control *control;
+    struct bank_zone *banks;
+    struct metric_zone *metrics;
+    struct ring_zone *rings;
+    struct listeners listeners;
+    int admin_fd; /* -1: off */
+    char admin_bound[LISTENER_TEXT];
+    int ctl_fd;
+    gid_t ctl_group;
+    struct ctl *ctl; /* owned */
+    int signal_fd;
+    struct event *signal_event; /* owned */
+    struct supervised children[CONTROL_SLOTS];
+    struct reload reload;
+    enum stop_stage stop_stage;
+    bool stop_fast;
+    struct loop_timer stop_timer;
+    bool ready;  /* all children have been, once */
+    bool failed; /* start-up failed: exit status 1 */
+    struct endpoint_index endpoints[CONTROL_ENDPOINTS];
+};
+
+/* Runs until stopped; the exit status. conf is taken over. */
+int master_run(const struct master_options *options, struct conf *conf);
+/* Error logs of master and children, access log, the box office's log: opened again. */
+int master_reopen_logs(struct master *m); /* 0 or -errno of the master's own */
+/* A child became ready or ended: is everybody there? */
+void master_check_ready(struct master *m);
+
+/* supervise.c */
+#define SUPERVISE_EACH(it, m)                                                                      \
+    for (struct supervised *it = (m)->children; it < (m)->children + CONTROL_SLOTS; it++)
+
+void supervise_init(struct master *m);
+/* Starts what the configuration wants: box office, keeper, workers. */
+void supervise_start(struct master *m);
+/* After SIGCHLD. */
+void supervise_reap(struct master *m);
+/* Starts again what WINCH or drain took down. */
+void supervise_workers_up(struct master *m);
+void supervise_want(struct master *m, enum child_kind kind, bool wanted);
+void supervise_send(struct master *m, enum child_kind kind, enum channel_type type, uint64_t value);
+void supervise_kill(struct master *m, enum child_kind kind, int sig);
+unsigned supervise_alive(const struct master *m, enum child_kind kind);
+bool supervise_all_ready(const struct master *m);
+
+/* embedded.c: in the forked child; does not return. ready_fd: ours to hand over. */
+void embedded_exec(const struct master *m, int ready_fd) __attribute__((noreturn));
+
+/* endpoints.c */
+uint32_t endpoint_index(struct master *m, const char *address, uint64_t generation);
+
+/* reload.c */
+/* Compiles and publishes the first generation. False with errors. */
+bool reload_first(struct master *m, struct buf *errors);
+/* Starts a reload, or has one more follow the one that runs. done may be NULL; it is called once,
+ * perhaps before this returns, at the latest wait_ns after the flip (0: 10 s; the longest of those
+ * who share one). */
+void reload_start(struct master *m, uint64_t wait_ns, reload_done *done, void *arg);
+/* A child reported, became ready or ended. */
+void reload_progress(struct master *m);
+void reload_fini(struct master *m);
+
+/* stop.c */
+void stop_begin(struct master *m, bool fast);
+void stop_progress(struct master *m);
+/* Workers finish and stay away until a reload. */
+void stop_workers(struct master *m);
+
+/* control.c */
+bool control_bind(struct master *m, struct buf *err);
+bool control_open(struct master *m, struct buf *err);
+void control_close(struct master *m);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a master leaves behind when it is killed, and how the next one ends it without ever
+ * signalling a foreign process. Beside the pid file the master keeps a list of its children
+ * ("PIDFILE.children"): boot id, then a line "kind pid starttime" each. A process is one of ours
+ * only if the boot is the same and /proc/PID/stat names the same start time; it is then signalled
+ * through a pidfd that was opened before that check, so that the number cannot change its meaning
+ * in between.
+ */
+#ifndef PROC_ORPHANS_H
+#define PROC_ORPHANS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define ORPHANS_MAX 128
+
+struct orphan {
+    pid_t pid;
+    int pidfd; /* open */
+    char kind; /* 'w' worker, 'k' keeper, 'b' boxoffice */
+};
+
+struct orphans {
+    struct orphan all[ORPHANS_MAX];
+    unsigned n;
+};
+
+/* Start time of a process in clock ticks since boot; 0: there is none. */
+uint64_t process_start_time(pid_t pid);
+
+/* Reads the list of an earlier master; those that still run. */
+void orphans_find(struct orphans *o, const char *pid_file);
+bool orphans_have(const struct orphans *o, char kind);
+void orphans_signal(const struct orphans *o, char kind, int sig);
+/* Waits until all of that kind have ended; false after timeout_ms. Blocks: only at start-up. */
+bool orphans_wait(const struct orphans *o, char kind, int timeout_ms);
+void orphans_free(struct orphans *o);
+
+struct child_line {
+    char kind;
+    pid_t pid; /* 0: skipped */
+};
+/* Replaces the list (written beside, renamed). Errors are logged: they only matter after a crash.
+ */
+void children_record(const char *pid_file, const struct child_line *lines, unsigned n);
+void children_forget(const char *pid_file);
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reload: load -> compile -> copy into a spare bank and flip -> every ready process reports that it
+ * is on the new generation -> tell who asked. Anything wrong before the flip leaves the running
+ * generation and everything else as it was.
+ *
+ * The wait is asynchronous: the master's loop goes on. A request that comes meanwhile may be about
+ * a newer file, so it is not answered with the running one; all such requests share one more
+ * reload.
+ *
+ * A process that dies while it is waited for is no longer waited for: its successor starts with the
+ * current generation.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "proc/master.h"
+#include "proc/notify.h"
+
+#define WAIT_NS (10 * NS_PER_S) /* where the one who asks does not say */
+
+static uint32_t route_stat(void *arg, const char *name)
+{
+    struct master *m = arg;
+
+    return metric_route_index(m->metrics, name);
+}
+
+static uint32_t endpoint_stat(void *arg, const char *address)
+{
+    struct master *m = arg;
+
+    return endpoint_index(m, address, bank_current(m->banks).generation + 1);
+}
+
+static void publish_failed(int rc, size_t size, unsigned holder, struct master *m,
+                           struct buf *errors)
+{
+    if (rc == -EFBIG)
+        buf_printf(errors, "the compiled configuration has %zu bytes, a bank holds %" PRIu64 "\n",
+                   size, m->banks->bank_size);
+    else if (rc == -EBUSY)
+        buf_printf(errors,
+                   "all %u banks are in use: slot %u still has requests of generation %" PRIu64
+                   "\n",
+                   BANK_COUNT, holder, (uint64_t)m->control->slots[holder].oldest_generation);
+    else
+        buf_printf(errors, "publishing failed: %s\n", strerror(-rc));
+}
+
+static bool publish(struct master *m, const struct conf *c, struct buf *errors)
+{
+    const struct conf_resolver resolver = {route_stat, endpoint_stat, m};
+    uint64_t generation = bank_current(m->banks).generation + 1;
+    struct buf blob = {0};
+    unsigned holder = 0;
+    int rc = -1;
+
+    if (conf_compile(c, &resolver, generation, &blob, errors)) {
+        rc = bank_publish(m->banks, m->control, blob.p, blob.n, generation, &holder);
+        if (rc < 0)
+            publish_failed(rc, blob.n, holder, m, errors);
+    }
+    buf_free(&blob);
+    return rc == 0;
+}
+
+bool reload_first(struct master *m, struct buf *errors)
+{
+    return publish(m, m->conf, errors);
+}
+
+static void add_change(struct reload_report *r, const struct conf_change *c)
+{
+    r->changes = xrealloc(r->changes, (r->changes_n + 1) * sizeof *r->changes);
+    r->changes[r->changes_n++] = (struct conf_change){
+        .path = xstrdup(c->path),
+        .old_text = xstrdup(c->old_text),
+        .new_text = xstrdup(c->new_text),
+        .restart = c->restart,
+    };
+}
+
+static void on_applied(void *arg, const struct conf_change *c)
+{
+    if (!c->restart)
+        add_change(arg, c);
+}
+
+static void on_pending(void *arg, const struct conf_change *c)
+{
+    if (c->restart)
+        add_change(arg, c);
+}
+
+static void report_clear(struct reload_report *r)
+{
+    for (unsigned i = 0; i < r->changes_n; i++) {
+        free((char *)r->changes[i].path);
+        free((char *)r->changes[i].old_text);
+        free((char *)r->changes[i].new_text);
+    }
+    free(r->changes);
+    buf_free(&r->errors);
+    *r = (struct reload_report){0};
+}
+
+static void log_report(const struct reload_report *r)
+{
+    double ms = (double)r->duration_ns / (double)NS_PER_MS;
+
+    for (unsigned i = 0; i < r->changes_n; i++)
+        log_notice("%s %s -> %s: %s", r->changes[i].path, r->changes[i].old_text,
+                   r->changes[i].new_text, r->changes[i].restart ? "needs a restart" : "applied");
+    if (r->ok)
+        log_notice("generation %" PRIu64 " -> %" PRIu64 " in %.1f ms, %u of %u processes",
+                   r->old_generation, r->generation, ms, r->reporting, r->expected);
+    else if (r->timed_out)
+        log_error("generation %" PRIu64 " is in force in %u of %u processes after %.1f ms",
+                  r->generation, r->reporting, r->expected, ms);
+}
+
+/* The text has a line for each error; the log wants a record for each. */
+static void log_errors(const struct buf *errors)
+{
+    const char *p = errors->p, *end = errors->p + errors->n;
+
+    while (p < end) {
+        const char *eol = memchr(p, '\n', (size_t)(end - p));
+        size_t n = (size_t)((eol != NULL ? eol : end) - p);
+        if (n > 0)
+            log_error("%.*s", (int)n, p);
+        p += n + 1;
+    }
+}
+
+static void finish(struct master *m)
+{
+    struct reload *r = &m->reload;
+    struct reload_report report = r->report;
+    struct reload_waiter waiters[RELOAD_WAITERS];
+    unsigned n = r->waiters_n;
+
+    loop_timer_disarm(&m->loop, &r->timer);
+    report.duration_ns = clock_mono_ns() - r->started_ns;
+    r->report = (struct reload_report){0};
+    memcpy(waiters, r->waiters, sizeof waiters);
+    r->waiters_n = 0;
+    r->active = false;
+    log_report(&report);
+    log_errors(&report.errors);
+    notify_send("READY=1\nSTATUS=generation %" PRIu64 "%s", report.generation,
+                report.ok ? "" : ", the last reload failed");
+    for (unsigned i = 0; i < n; i++)
+        if (waiters[i].fn != NULL)
+            waiters[i].fn(waiters[i].arg, &report);
+    report_clear(&report);
+}
+
+static void conf_replace(struct master *m, struct conf *next)
+{
+    if (m->conf != m->boot)
+        conf_free(&m->conf);
+    m->conf = next;
+}
+
+static bool waited_for(const struct supervised *s)
+{
+    return s->kind != CHILD_BOXOFFICE && s->pid > 0 && s->ready;
+}
+
+static void count(const struct master *m, struct reload_report *r)
+{
+    r->expected = r->reporting = 0;
+    for (unsigned i = 0; i < CONTROL_SLOTS; i++) {
+        const struct supervised *s = &m->children[i];
+        if (!waited_for(s))
+            continue;
+        r->expected++;
+        r->reporting += s->adopted >= r->generation;
+    }
+}
+
+static bool answered_by_all(const struct master *m, uint64_t generation, bool *refused)
+{
+    bool all = true;
+
+    for (unsigned i = 0; i < CONTROL_SLOTS; i++) {
+        const struct supervised *s = &m->children[i];
+        if (!waited_for(s) || s->adopted >= generation)
+            continue;
+        if (s->refused == generation)
+            *refused = true;
+        else
+            all = false;
+    }
+    return all;
+}
+
+static void start_queued(struct master *m);
+
+/* Everybody has answered, or the time is over. */
+static void complete(struct master *m, bool timed_out, bool refused)
+{
+    struct reload_report *r = &m->reload.report;
+
+    count(m, r);
+    r->ok = !timed_out && !refused;
+    r->timed_out = timed_out;
+    if (timed_out)
+        buf_printf(&r->errors,
+                   "%u of %u processes have not reported generation %" PRIu64 " in time\n",
+                   r->expected - r->reporting, r->expected, r->generation);
+    else if (refused)
+        buf_printf(&r->errors, "%u of %u processes could not adopt generation %" PRIu64 "\n",
+                   r->expected - r->reporting, r->expected, r->generation);
+    finish(m);
+    start_queued(m);
+}
+
+static void on_timeout(struct loop_timer *t)
+{
+    struct master *m = CONTAINER_OF(t, struct master, reload.timer);
+
+    if (m->reload.active)
+        complete(m, true, false);
+}
+
+void reload_progress(struct master *m)
+{
+    bool refused = false;
+
+    if (m->reload.active && answered_by_all(m, m->reload.report.generation, &refused))
+        complete(m, false, refused);
+}
+
+/* Loads, compares, publishes. False: errors are in the report and nothing has changed. */
+static bool take_into_force(struct master *m)
+{
+    struct reload_report *r = &m->reload.report;
+    struct conf *next = conf_load(m->options->file, m->options->prefix, &r->errors);
+
+    if (next == NULL || !publish(m, next, &r->errors)) {
+        r->invalid = next == NULL;
+        conf_free(&next);
+        return false;
+    }
+    r->files = conf_files(next);
+    r->settings = conf_settings_set(next);
+    r->generation = bank_current(m->banks).generation;
+    conf_diff(m->conf, next, on_applied, r);
+    /* Against what was booted with: a setting that waits for a restart is told each time. */
+    conf_diff(m->boot, next, on_pending, r);
+    conf_replace(m, next);
+    log_set_level((enum log_level)conf_process(next)->log_level);
+    return true;
+}
+
+static uint64_t longest_wait(const struct reload *r)
+{
+    uint64_t longest = 0;
+
+    for (unsigned i = 0; i < r->waiters_n; i++)
+        if (r->waiters[i].wait_ns > longest)
+            longest = r->waiters[i].wait_ns;
+    return longest != 0 ? longest : WAIT_NS;
+}
+
+static void begin(struct master *m)
+{
+    struct reload *r = &m->reload;
+
+    r->active = true;
+    r->started_ns = clock_mono_ns();
+    r->report = (struct reload_report){.old_generation = bank_current(m->banks).generation};
+    r->report.generation = r->report.old_generation;
+    notify_send("RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
+                r->started_ns / NS_PER_US);
+    if (!take_into_force(m)) {
+        finish(m);
+        start_queued(m);
+        return;
+    }
+    r->timer.fn = on_timeout;
+    loop_timer_arm(&m->loop, &r->timer, longest_wait(r));
+    supervise_send(m, CHILD_WORKER, CHANNEL_ADOPT, r->report.generation);
+    supervise_send(m, CHILD_KEEPER, CHANNEL_ADOPT, r->report.generation);
+    if (m->stop_stage == STOP_NOT && atomic_load(&m->control->draining)) {
+        atomic_store_explicit(&m->control->draining, 0, memory_order_relaxed);
+        supervise_workers_up(m);
+    }
+    reload_progress(m);
+}
+
+static void start_queued(struct master *m)
+{
+    struct reload *r = &m->reload;
+
+    if (r->active || r->queued_n == 0)
+        return;
+    memcpy(r->waiters, r->queued, sizeof r->queued);
+    r->waiters_n = r->queued_n;
+    r->queued_n = 0;
+    begin(m);
+}
+
+/* More askers than there are places: the one who asks now is told that it is too much. */
+static void refuse_waiter(struct master *m, reload_done *done, void *arg)
+{
+    uint64_t generation = bank_current(m->banks).generation;
+    struct reload_report report = {.old_generation = generation, .generation = generation};
+
+    buf_str(&report.errors, "too many reloads are waiting\n");
+    if (done != NULL)
+        done(arg, &report);
+    buf_free(&report.errors);
+}
+
+void reload_start(struct master *m, uint64_t wait_ns, reload_done *done, void *arg)
+{
+    struct reload *r = &m->reload;
+
+    if (r->queued_n == RELOAD_WAITERS) {
+        refuse_waiter(m, done, arg);
+        return;
+    }
+    r->queued[r->queued_n++] = (struct reload_waiter){done, wait_ns, arg};
+    start_queued(m);
+}
+
+void reload_fini(struct master *m)
+{
+    loop_timer_disarm(&m->loop, &m->reload.timer);
+    report_clear(&m->reload.report);
+    conf_replace(m, NULL);
+    conf_free(&m->boot);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The worker: one loop, in which the gate serves requests. Around each turn the worker publishes
+ * where it stands in its slot of the control zone and takes a new configuration into use.
+ *
+ *   turn:  wait, callbacks, deferred hooks      (net/loop.c; the gate's work)
+ *   after: generation changed? gate_adopt       one acquire load
+ *          slot: heartbeat, connections, requests, oldest generation in use
+ *
+ * Killed anywhere, it leaves a slot with values of its last turn; its sockets' queues and its
+ * shared memory stay with the master, and its successor goes on from there.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "conf/compiled.h"
+#include "gate/gate.h"
+#include "proc/channel.h"
+#include "proc/child.h"
+#include "proc/title.h"
+
+struct worker {
+    struct child child;
+    struct gate *gate;          /* owned */
+    uint64_t refused;           /* generation that could not be adopted; not tried again */
+    uint64_t pinned;            /* what the slot's oldest_generation says */
+    struct loop_timer deadline; /* of draining */
+    bool draining;
+};
+
+static struct worker *worker_of(struct child *c)
+{
+    return CONTAINER_OF(c, struct worker, child);
+}
+
+static void apply_log_level(struct bank_ref ref)
+{
+    const struct conf_root *root = ref.data;
+
+    log_set_level((enum log_level)root->log_level);
+}
+
+/* Takes the current generation into use, if it is another one. */
+static void adopt_current(struct worker *w)
+{
+    struct bank_ref next = bank_current(w->child.in->banks);
+    int rc;
+
+    if (next.generation == gate_generation(w->gate) || next.generation == w->refused)
+        return;
+    rc = gate_adopt(w->gate, next);
+    if (rc < 0) {
+        w->refused = next.generation;
+        log_error("generation %llu is not adopted: %s", (unsigned long long)next.generation,
+                  strerror(-rc));
+        child_tell(&w->child, CHANNEL_REFUSED, next.generation);
+        return;
+    }
+    apply_log_level(next);
+    atomic_store_explicit(&w->child.slot->generation, next.generation, memory_order_release);
+    child_tell(&w->child, CHANNEL_ADOPTED, next.generation);
+}
+
+static void publish(struct worker *w)
+{
+    struct slot *s = w->child.slot;
+    uint64_t oldest = gate_oldest_generation(w->gate);
+
+    child_publish(&w->child);
+    atomic_store_explicit(&s->connections, gate_connections(w->gate), memory_order_relaxed);
+    atomic_store_explicit(&s->requests, gate_requests(w->gate), memory_order_relaxed);
+    if (oldest != w->pinned) {
+        w->pinned = oldest;
+        slot_pin(s, oldest);
+    }
+}
+
+static void on_adopt(struct child *c)
+{
+    adopt_current(worker_of(c));
+}
+
+static void on_drain(struct child *c)
+{
+    struct worker *w = worker_of(c);
+
+    if (w->draining)
+        return;
+    w->draining = true;
+    child_draining(c);
+    gate_drain(w->gate);
+    loop_timer_arm(&c->loop, &w->deadline, gate_drain_timeout_ms(w->gate) * NS_PER_MS);
+    log_info("draining: %u connections, %u requests", gate_connections(w->gate),
+             gate_requests(w->gate));
+}
+
+static void on_deadline(struct loop_timer *t)
+{
+    struct worker *w = CONTAINER_OF(t, struct worker, deadline);
+
+    log_warn("drain_timeout is over: %u connections and %u requests are cut",
+             gate_connections(w->gate), gate_requests(w->gate));
+    w->child.stop = true;
+}
+
+static void on_reopen(struct child *c)
+{
+    int rc = log_reopen();
+
+    (void)c;
+    if (rc < 0)
+        log_error("cannot reopen the error log: %s", strerror(-rc));
+}
+
+static void open_gate(struct worker *w)
+{
+    const struct inherited *in = w->child.in;
+    struct bank_ref first = bank_current(in->banks);
+    struct gate_context ctx = {
+        .loop = &w->child.loop,
+        .control = in->control,
+        .metrics = &in->metrics->blocks[in->slot],
+        .ring = &in->rings->rings[in->slot],
+    };
+
+    w->gate = gate_new(&ctx, first);
+    if (w->gate == NULL) {
+        log_error("cannot start with generation %llu", (unsigned long long)first.generation);
+        exit(1);
+    }
+    apply_log_level(first);
+    for (unsigned i = 0; i < in->listeners_n; i++) {
+        int rc = gate_listen(w->gate, in->listeners[i]);
+        if (rc < 0) {
+            log_error("cannot accept connections: %s", strerror(-rc));
+            exit(1);
+        }
+    }
+}
+
+static bool finished(const struct worker *w)
+{
+    return w->child.stop || (w->draining && gate_idle(w->gate));
+}
+
+int worker_run(const struct inherited *in)
+{
+    struct worker *w = xcalloc(1, sizeof *w);
+
+    title_set("rushgate: worker %u", in->slot);
+    w->child.on_adopt = on_adopt;
+    w->child.on_drain = on_drain;
+    w->child.on_reopen = on_reopen;
+    loop_timer_init(&w->deadline, on_deadline);
+    child_init(&w->child, in);
+    open_gate(w);
+    publish(w);
+    child_ready(&w->child, gate_generation(w->gate));
+    while (!finished(w) && loop_turn(&w->child.loop)) {
+        adopt_current(w);
+        publish(w);
+    }
+    publish(w);
+    loop_timer_disarm(&w->child.loop, &w->deadline);
+    gate_free(&w->gate);
+    child_fini(&w->child);
+    free(w);
+    return 0;
+}
