@@ -38,6 +38,8 @@ static enum http_fault size_line(struct chunked *d, struct slice line, uint64_t 
     }
     if (i == 0 || i > 32 || (i < line.n && line.p[i] != ';') || !lint_text(line))
         return FAULT_CHUNK;
+    if (i < line.n && slice_trim(line).p[slice_trim(line).n - 1] == ';')
+        return FAULT_CHUNK; /* an extension without a name */
     if (d->ext + (line.n - i) > CHUNK_EXT_MAX)
         return FAULT_CHUNK;
     d->ext = (uint16_t)(d->ext + (line.n - i));

@@ -8,3 +8,10 @@ HTTP_TEST_LIBS = src/http/libhttp.a src/net/libnet.a src/base/libbase.a $(EVENT_
 check_PROGRAMS += tests/unit/http/bench_answer
 tests_unit_http_bench_answer_SOURCES = tests/unit/http/bench_answer.c
 tests_unit_http_bench_answer_LDADD = $(HTTP_TEST_LIBS)
+
+WEB_TEST_SOURCES = tests/unit/http/web.c tests/unit/http/web.h
+check_PROGRAMS += tests/unit/http/test_vectors
+tests_unit_http_test_vectors_SOURCES = tests/unit/http/test_vectors.c \
+	tests/unit/http/vectors_excluded.def $(WEB_TEST_SOURCES)
+tests_unit_http_test_vectors_LDADD = $(HTTP_TEST_LIBS)
+TESTS += tests/unit/http/test_vectors

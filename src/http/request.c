@@ -197,6 +197,12 @@ static bool step_head(struct http_conn *c)
         c->first_ns = loop_now(c->server->loop);
     switch (head_scan(&c->scan, c->in->p + c->pos, c->n - c->pos, &c->server->head, &f)) {
     case HEAD_MORE:
+        if (c->scan.lines == 0 && c->scan.line == c->n - c->pos) {
+            /* Only empty lines, as some clients send behind a body: the connection is still idle.
+             */
+            c->at = c->n;
+            request_next(c);
+        }
         return false;
     case HEAD_COMPLETE:
         return take_head(c);

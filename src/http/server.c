@@ -7,6 +7,7 @@
  * connection gets a bare 503 and is closed, so that its client can go elsewhere, rather than
  * waiting in a queue that this worker does not get to.
  */
+#define _GNU_SOURCE /* accept4 */
 #include "http/conn.h"
 
 #include <errno.h>
