@@ -15,3 +15,9 @@ tests_proc_kill_bank_SOURCES = tests/proc/kill_bank.c tests/proc/killstep.c test
 tests_proc_kill_bank_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proc
 tests_proc_kill_bank_LDADD = src/shm/libshm.a src/base/libbase.a
 TESTS += tests/proc/kill_bank
+
+check_PROGRAMS += tests/proc/kill_ring
+tests_proc_kill_ring_SOURCES = tests/proc/kill_ring.c tests/proc/killstep.c tests/proc/killstep.h
+tests_proc_kill_ring_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proc
+tests_proc_kill_ring_LDADD = src/metric/libmetric.a src/base/libbase.a
+TESTS += tests/proc/kill_ring
