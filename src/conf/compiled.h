@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A compiled configuration: one immutable, position-independent run of bytes in a bank of the config
- * zone. The master builds it in private memory (conf/compile.c), copies it into a spare bank and flips;
- * workers and the keeper read it and nobody writes it again until the bank is reused.
+ * A compiled configuration: one immutable, position-independent run of bytes in a bank of the
+ * config zone. The master builds it in private memory (conf/compile.c), copies it into a spare bank
+ * and flips; workers and the keeper read it and nobody writes it again until the bank is reused.
  *
  *   struct conf_root | arrays | route index | transcoding schemas | strings
  *
- * References are offsets from the start of the root, never pointers. The reader trusts the bytes: they
- * come from our own compiler in the same binary (magic and version are checked at adoption).
+ * References are offsets from the start of the root, never pointers. The reader trusts the bytes:
+ * they come from our own compiler in the same binary (magic and version are checked at adoption).
  */
 #ifndef CONF_COMPILED_H
 #define CONF_COMPILED_H
@@ -40,9 +40,11 @@ enum conf_protocol { CONF_GRPC, CONF_HTTP };
 enum conf_balance { CONF_BALANCE_P2C, CONF_BALANCE_RENDEZVOUS };
 
 struct conf_endpoint {
-    struct conf_str address; /* "unix:/run/x.sock" or "host:port", as the worker hands it to connect */
-    struct conf_str sockaddr; /* struct sockaddr_* bytes, resolved by the master: workers do no DNS */
-    uint32_t stat;           /* index of its health word in the control zone; stable over reloads */
+    struct conf_str
+        address; /* "unix:/run/x.sock" or "host:port", as the worker hands it to connect */
+    struct conf_str
+        sockaddr;  /* struct sockaddr_* bytes, resolved by the master: workers do no DNS */
+    uint32_t stat; /* index of its health word in the control zone; stable over reloads */
 };
 
 struct conf_upstream {
@@ -54,14 +56,14 @@ struct conf_upstream {
     uint32_t max_in_flight;    /* calls of one worker in flight to the upstream; above it 503 */
     uint32_t max_idle;         /* http: idle connections a worker keeps to each endpoint */
     uint32_t connect_timeout_ms;
-    uint32_t idle_timeout_ms;  /* http: of a pooled connection */
+    uint32_t idle_timeout_ms;      /* http: of a pooled connection */
     uint32_t retry_budget_percent; /* retries a worker may add to its requests, in per cent */
     uint32_t health_interval_ms;   /* 0: not checked */
     uint32_t health_timeout_ms;
     uint32_t health_fall, health_rise; /* consecutive results until it counts as down, as up */
-    struct conf_str health_service; /* grpc.health.v1 service name */
-    struct conf_str health_path;   /* http */
-    uint32_t eject_failures;       /* passive ejection: consecutive connection failures; 0: never */
+    struct conf_str health_service;    /* grpc.health.v1 service name */
+    struct conf_str health_path;       /* http */
+    uint32_t eject_failures; /* passive ejection: consecutive connection failures; 0: never */
     uint32_t eject_ms;
 };
 
@@ -69,31 +71,31 @@ enum conf_need { CONF_OPTIONAL, CONF_REQUIRED };
 
 /* Methods are a bit set, 1 << enum http_method of http/method.h. */
 struct conf_route {
-    struct conf_str name;      /* unique; label of its metrics */
-    uint32_t stat;             /* index of its counters in the metric zone; stable over reloads */
+    struct conf_str name; /* unique; label of its metrics */
+    uint32_t stat;        /* index of its counters in the metric zone; stable over reloads */
     uint32_t methods;
-    uint32_t upstream;         /* index in conf_root.upstreams, or CONF_NONE when it answers by itself */
-    uint32_t schema;           /* index in conf_root.schemas, or CONF_NONE: no transcoding */
-    uint32_t rpc;              /* transcoding: index of the HTTP binding in the schema */
-    uint32_t hash_var;         /* rendezvous: index of the path variable to hash, or CONF_NONE: identity */
+    uint32_t upstream; /* index in conf_root.upstreams, or CONF_NONE when it answers by itself */
+    uint32_t schema;   /* index in conf_root.schemas, or CONF_NONE: no transcoding */
+    uint32_t rpc;      /* transcoding: index of the HTTP binding in the schema */
+    uint32_t hash_var; /* rendezvous: index of the path variable to hash, or CONF_NONE: identity */
     uint32_t deadline_ms;
-    uint32_t max_body;         /* bytes */
-    uint32_t identity;         /* enum conf_need */
-    uint32_t idempotency_key;  /* enum conf_need */
-    uint32_t retry;            /* 1: an idempotent request may be tried once more on another endpoint */
-    struct conf_arr allow;     /* struct conf_cidr; empty: everyone */
-    struct conf_str host;      /* as configured, for show routes; "" is any */
-    struct conf_str path;      /* template as configured, for show routes and the access log */
-    uint32_t respond_status;   /* without upstream: the answer */
+    uint32_t max_body;        /* bytes */
+    uint32_t identity;        /* enum conf_need */
+    uint32_t idempotency_key; /* enum conf_need */
+    uint32_t retry;        /* 1: an idempotent request may be tried once more on another endpoint */
+    struct conf_arr allow; /* struct conf_cidr; empty: everyone */
+    struct conf_str host;  /* as configured, for show routes; "" is any */
+    struct conf_str path;  /* template as configured, for show routes and the access log */
+    uint32_t respond_status; /* without upstream: the answer */
     struct conf_str respond_body;
     struct conf_str respond_type;
 };
 
 struct conf_limits {
-    uint32_t max_line;       /* bytes of the request line */
-    uint32_t max_headers;    /* how many */
-    uint32_t max_header_bytes; /* all header lines together */
-    uint32_t max_connections; /* of one worker */
+    uint32_t max_line;          /* bytes of the request line */
+    uint32_t max_headers;       /* how many */
+    uint32_t max_header_bytes;  /* all header lines together */
+    uint32_t max_connections;   /* of one worker */
     uint32_t header_timeout_ms; /* from the first byte of a request to the end of its headers */
     uint32_t body_timeout_ms;   /* between two reads of a body */
     uint32_t idle_timeout_ms;   /* kept-alive connection without a request */
@@ -104,21 +106,23 @@ struct conf_limits {
 struct conf_root {
     uint32_t magic, version;
     uint64_t generation;
-    uint64_t size;             /* bytes of the whole run */
+    uint64_t size; /* bytes of the whole run */
     uint64_t loaded_real_ns;
     struct conf_limits limits;
-    uint32_t log_access;       /* 1: an access record per request */
-    uint32_t log_level;        /* enum log_level */
-    struct conf_str server_name; /* of the Server header; "" sends none */
+    uint32_t log_access;             /* 1: an access record per request */
+    uint32_t log_level;              /* enum log_level */
+    struct conf_str server_name;     /* of the Server header; "" sends none */
     struct conf_str identity_header; /* lower case; believed only from trusted_proxies */
     struct conf_str problem_base;    /* prefix of problem+json "type" */
     struct conf_arr trusted_proxies; /* struct conf_cidr */
-    struct conf_arr upstreams; /* struct conf_upstream */
-    struct conf_arr routes;    /* struct conf_route */
-    struct conf_arr schemas;   /* struct conf_str: each a schema of transcode/schema.h, 8-byte aligned */
-    struct conf_str route_index; /* conf/router.h, 8-byte aligned */
-    struct conf_str boxoffice_upstream; /* name of the upstream that serves rushgate.boxoffice.v1.Admin; "" none */
-    uint32_t drain_timeout_ms; /* how long a draining worker waits for its requests */
+    struct conf_arr upstreams;       /* struct conf_upstream */
+    struct conf_arr routes;          /* struct conf_route */
+    struct conf_arr
+        schemas; /* struct conf_str: each a schema of transcode/schema.h, 8-byte aligned */
+    struct conf_str route_index;        /* conf/router.h, 8-byte aligned */
+    struct conf_str boxoffice_upstream; /* name of the upstream that serves
+                                           rushgate.boxoffice.v1.Admin; "" none */
+    uint32_t drain_timeout_ms;          /* how long a draining worker waits for its requests */
 };
 
 static inline struct slice conf_slice(const struct conf_root *r, struct conf_str s)

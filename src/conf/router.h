@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Routing: host, method and path template to a route. Built by the compiler into one position-independent
- * run of bytes, looked up by workers; the cost grows with the segments of the path, not with the routes.
+ * Routing: host, method and path template to a route. Built by the compiler into one
+ * position-independent run of bytes, looked up by workers; the cost grows with the segments of the
+ * path, not with the routes.
  *
  * Templates are those of google.api.http: literal segments, `*` (one segment), `**` (the rest, last
- * only), `{var}`, `{var=pattern}`, a trailing `:verb`. A literal beats `*` beats `**`; where branches
- * compete the search backtracks, so that the most specific match from the left wins.
+ * only), `{var}`, `{var=pattern}`, a trailing `:verb`. A literal beats `*` beats `**`; where
+ * branches compete the search backtracks, so that the most specific match from the left wins.
  */
 #ifndef CONF_ROUTER_H
 #define CONF_ROUTER_H
@@ -16,13 +17,14 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-#define ROUTER_VARS_MAX 8
+#define ROUTER_VARS_MAX     8
+#define ROUTER_SEGMENTS_MAX 32 /* of a template */
 
 struct router_rule {
-    struct slice host;   /* "" any, "example.org", "*.example.org" (one or more labels) */
-    uint32_t methods;    /* bit set of 1 << enum http_method */
-    struct slice path;   /* template */
-    uint32_t route;      /* what a match returns */
+    struct slice host; /* "" any, "example.org", "*.example.org" (one or more labels) */
+    uint32_t methods;  /* bit set of 1 << enum http_method */
+    struct slice path; /* template */
+    uint32_t route;    /* what a match returns */
 };
 
 enum router_outcome { ROUTER_FOUND, ROUTER_NO_PATH, ROUTER_NO_METHOD };
@@ -31,7 +33,8 @@ struct router_match {
     uint32_t route;
     uint32_t methods; /* ROUTER_NO_METHOD: the methods that the path does have, for Allow */
     unsigned vars_n;
-    struct slice vars[ROUTER_VARS_MAX]; /* raw, still percent-encoded, in the order of the template */
+    struct slice
+        vars[ROUTER_VARS_MAX]; /* raw, still percent-encoded, in the order of the template */
 };
 
 /*
@@ -41,12 +44,20 @@ struct router_match {
 bool router_build(const struct router_rule *rules, uint32_t n, struct buf *out, uint32_t *bad,
                   struct buf *err);
 
+/* The same; *other: the rule that matches the same requests, or UINT32_MAX when *bad itself is
+ * wrong. */
+bool router_build_named(const struct router_rule *rules, uint32_t n, struct buf *out, uint32_t *bad,
+                        uint32_t *other, struct buf *err);
+
 /* path: absolute, without query. host: without port, any case. Borrows from path and index. */
 enum router_outcome router_match(struct slice index, struct slice host, uint32_t method_bit,
                                  struct slice path, struct router_match *m);
 
-/* Names of a template's variables in order, at most ROUTER_VARS_MAX, as slices into `path`. False when
- * the template is malformed (err says how). */
+/* Names of a template's variables in order, at most ROUTER_VARS_MAX, as slices into `path`. False
+ * when the template is malformed (err says how). */
 bool router_template_vars(struct slice path, struct slice *names, unsigned *n, struct buf *err);
+
+/* Whether a template is well-formed; if not, *at is the byte where it is not. */
+bool router_template_check(struct slice path, size_t *at, struct buf *err);
 
 #endif

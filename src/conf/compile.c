@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tree and plan to the blob of compiled.h. Nothing can be wrong any more but memory: arrays are
+ * built in private memory, appended whole, and referred to by offset.
+ */
+#include "conf/compiled.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "conf/tree.h"
+
+_Static_assert(sizeof(struct conf_cidr) == 20, "ranges lie side by side");
+_Static_assert(sizeof(struct conf_root) % 8 == 0, "what follows the root is aligned");
+
+struct writer {
+    const struct conf *c;
+    const struct conf_resolver *r;
+    struct buf *out;
+};
+
+static uint32_t put(struct writer *w, const void *p, size_t n)
+{
+    static const char zeros[8];
+    uint32_t off;
+
+    buf_add(w->out, zeros, -w->out->n & 7);
+    off = (uint32_t)w->out->n;
+    buf_add(w->out, p, n);
+    return off;
+}
+
+static struct conf_str put_bytes(struct writer *w, const void *p, size_t n)
+{
+    return (struct conf_str){put(w, p, n), (uint32_t)n};
+}
+
+static struct conf_str put_str(struct writer *w, const char *text)
+{
+    uint32_t off = (uint32_t)w->out->n;
+
+    buf_str(w->out, text);
+    return (struct conf_str){off, (uint32_t)strlen(text)};
+}
+
+static struct conf_str put_text(struct writer *w, const struct node *n, enum setting_id id)
+{
+    return put_str(w, node_text(n, id));
+}
+
+static uint32_t num(const struct node *n, enum setting_id id)
+{
+    return (uint32_t)node_num(n, id);
+}
+
+static struct conf_arr put_cidrs(struct writer *w, const struct node *list)
+{
+    struct conf_cidr *all = xcalloc(list->n + 1, sizeof *all);
+    struct conf_arr arr = {.n = list->n};
+
+    for (unsigned i = 0; i < list->n; i++)
+        all[i] = list->kids[i]->value.cidr;
+    arr.off = put(w, all, list->n * sizeof *all);
+    free(all);
+    return arr;
+}
+
+static struct conf_limits limits(const struct node *root)
+{
+    const struct node *h = node_get(root, S_HTTP);
+
+    return (struct conf_limits){
+        .max_line = num(h, S_HTTP_MAX_LINE),
+        .max_headers = num(h, S_HTTP_MAX_HEADERS),
+        .max_header_bytes = num(h, S_HTTP_MAX_HEADER_BYTES),
+        .max_connections = num(h, S_HTTP_MAX_CONNECTIONS),
+        .header_timeout_ms = num(h, S_HTTP_HEADER_TIMEOUT),
+        .body_timeout_ms = num(h, S_HTTP_BODY_TIMEOUT),
+        .idle_timeout_ms = num(h, S_HTTP_IDLE_TIMEOUT),
+        .write_timeout_ms = num(h, S_HTTP_WRITE_TIMEOUT),
+        .max_requests = num(h, S_HTTP_MAX_REQUESTS),
+    };
+}
+
+static struct conf_arr put_endpoints(struct writer *w, const struct node *list,
+                                     const struct address *addresses)
+{
+    struct conf_endpoint *all = xcalloc(list->n + 1, sizeof *all);
+    struct conf_arr arr = {.n = list->n};
+
+    for (unsigned i = 0; i < list->n; i++) {
+        const char *text = list->kids[i]->text;
+        all[i].sockaddr = put_bytes(w, &addresses[i].sa, addresses[i].n);
+        all[i].address = put_str(w, text);
+        all[i].stat = w->r->endpoint_stat ? w->r->endpoint_stat(w->r->arg, text) : 0;
+    }
+    arr.off = put(w, all, list->n * sizeof *all);
+    free(all);
+    return arr;
+}
+
+static struct conf_upstream upstream(struct writer *w, const struct node *n, uint32_t index)
+{
+    return (struct conf_upstream){
+        .name = put_str(w, n->name),
+        .protocol = num(n, S_UPSTREAM_PROTOCOL),
+        .balance = num(n, S_UPSTREAM_BALANCE),
+        .endpoints =
+            put_endpoints(w, node_get(n, S_UPSTREAM_ENDPOINTS), w->c->plan.endpoints[index]),
+        .connections = num(n, S_UPSTREAM_CONNECTIONS),
+        .max_in_flight = num(n, S_UPSTREAM_MAX_IN_FLIGHT),
+        .max_idle = num(n, S_UPSTREAM_MAX_IDLE),
+        .connect_timeout_ms = num(n, S_UPSTREAM_CONNECT_TIMEOUT),
+        .idle_timeout_ms = num(n, S_UPSTREAM_IDLE_TIMEOUT),
+        .retry_budget_percent = num(n, S_UPSTREAM_RETRY_BUDGET),
+        .health_interval_ms = num(n, S_HEALTH_INTERVAL),
+        .health_timeout_ms = num(n, S_HEALTH_TIMEOUT),
+        .health_fall = num(n, S_HEALTH_FALL),
+        .health_rise = num(n, S_HEALTH_RISE),
+        .health_service = put_text(w, n, S_HEALTH_SERVICE),
+        .health_path = put_text(w, n, S_HEALTH_PATH),
+        .eject_failures = num(n, S_EJECT_FAILURES),
+        .eject_ms = num(n, S_EJECT_FOR),
+    };
+}
+
+static struct conf_arr put_upstreams(struct writer *w)
+{
+    const struct node *list = node_get(w->c->root, S_UPSTREAMS);
+    struct conf_upstream *all = xcalloc(list->n + 1, sizeof *all);
+    struct conf_arr arr = {.n = list->n};
+
+    for (uint32_t i = 0; i < list->n; i++)
+        all[i] = upstream(w, list->kids[i], i);
+    arr.off = put(w, all, list->n * sizeof *all);
+    free(all);
+    return arr;
+}
+
+/* A setting of a method's overrides where there are some, else of the route. */
+static const struct node *of_route(const struct route_plan *p, enum setting_id route,
+                                   enum setting_id method)
+{
+    return p->method ? node_get(p->method, method) : node_get(p->route, route);
+}
+
+static struct conf_route route(struct writer *w, const struct route_plan *p)
+{
+    uint32_t (*stat)(void *, const char *) = w->r->route_stat;
+
+    return (struct conf_route){
+        .name = put_str(w, p->name),
+        .stat = stat ? stat(w->r->arg, p->name) : 0,
+        .methods = p->methods,
+        .upstream = p->upstream,
+        .schema = p->schema,
+        .rpc = p->binding,
+        .hash_var = p->hash_var,
+        .deadline_ms = (uint32_t)of_route(p, S_ROUTE_DEADLINE, S_METHOD_DEADLINE)->value.num,
+        .max_body = (uint32_t)of_route(p, S_ROUTE_MAX_BODY, S_METHOD_MAX_BODY)->value.num,
+        .identity = (uint32_t)of_route(p, S_ROUTE_IDENTITY, S_METHOD_IDENTITY)->value.num,
+        .idempotency_key =
+            (uint32_t)of_route(p, S_ROUTE_IDEMPOTENCY_KEY, S_METHOD_IDEMPOTENCY_KEY)->value.num,
+        .retry = (uint32_t)of_route(p, S_ROUTE_RETRY, S_METHOD_RETRY)->value.num,
+        .allow = put_cidrs(w, of_route(p, S_ROUTE_ALLOW, S_METHOD_ALLOW)),
+        .host = put_str(w, p->host),
+        .path = put_str(w, p->path),
+        .respond_status = num(p->route, S_RESPOND_STATUS),
+        .respond_body = put_text(w, p->route, S_RESPOND_BODY),
+        .respond_type = put_text(w, p->route, S_RESPOND_TYPE),
+    };
+}
+
+static struct conf_arr put_routes(struct writer *w)
+{
+    const struct plan *p = &w->c->plan;
+    struct conf_route *all = xcalloc(p->routes_n + 1, sizeof *all);
+    struct conf_arr arr = {.n = p->routes_n};
+
+    for (uint32_t i = 0; i < p->routes_n; i++)
+        all[i] = route(w, &p->routes[i]);
+    arr.off = put(w, all, p->routes_n * sizeof *all);
+    free(all);
+    return arr;
+}
+
+static struct conf_arr put_schemas(struct writer *w)
+{
+    const struct plan *p = &w->c->plan;
+    struct conf_str *all = xcalloc(p->schemas_n + 1, sizeof *all);
+    struct conf_arr arr = {.n = p->schemas_n};
+
+    for (uint32_t i = 0; i < p->schemas_n; i++)
+        all[i] = put_bytes(w, p->schemas[i].p, p->schemas[i].n);
+    arr.off = put(w, all, p->schemas_n * sizeof *all);
+    free(all);
+    return arr;
+}
+
+/* Names of header fields are compared in lower case. */
+static struct conf_str put_lower(struct writer *w, const char *text)
+{
+    struct conf_str s = put_str(w, text);
+
+    for (uint32_t i = 0; i < s.n && !w->out->failed; i++) {
+        char *c = &w->out->p[s.off + i];
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c + ('a' - 'A'));
+    }
+    return s;
+}
+
+bool conf_compile(const struct conf *c, const struct conf_resolver *r, uint64_t generation,
+                  struct buf *out, struct buf *errors)
+{
+    struct conf_root root = {
+        .magic = CONF_MAGIC, .version = CONF_VERSION, .generation = generation};
+    struct writer w = {c, r, out};
+
+    buf_clear(out);
+    put(&w, &root, sizeof root);
+    root.loaded_real_ns = clock_real_ns();
+    root.limits = limits(c->root);
+    root.log_access = c->process.log_access != NULL && c->process.log_access_enabled;
+    root.log_level = num(c->root, S_LOG_LEVEL);
+    root.server_name = put_text(&w, c->root, S_HTTP_SERVER_NAME);
+    root.identity_header = put_lower(&w, node_text(c->root, S_IDENTITY_HEADER));
+    root.problem_base = put_text(&w, c->root, S_HTTP_PROBLEM_BASE);
+    root.trusted_proxies = put_cidrs(&w, node_get(c->root, S_TRUSTED_PROXIES));
+    root.upstreams = put_upstreams(&w);
+    root.routes = put_routes(&w);
+    root.schemas = put_schemas(&w);
+    root.route_index = put_bytes(&w, c->plan.route_index.p, c->plan.route_index.n);
+    root.boxoffice_upstream = put_text(&w, c->root, S_BOXOFFICE_UPSTREAM);
+    root.drain_timeout_ms = num(c->root, S_DRAIN_TIMEOUT);
+    put(&w, NULL, 0); /* a whole number of words */
+    root.size = out->n;
+    if (out->failed || out->n > UINT32_MAX) {
+        buf_str(errors, "error: out of memory while compiling the configuration\n");
+        return false;
+    }
+    memcpy(out->p, &root, sizeof root);
+    return true;
+}

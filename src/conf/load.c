@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Files to tree. Each file is walked against the schema; what it sets is put into the one tree, so
+ * that mappings of several files merge by themselves, lists append, and a value that is there
+ * already is seen. After the last file the defaults are filled in.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "conf/tree.h"
+#include "conf/yaml.h"
+
+#define FILE_MAX_BYTES (16u << 20)
+#define FILES_MAX      1000
+
+/* The files being read, from the innermost out. */
+struct chain {
+    const struct chain *up;
+    const char *name;
+    dev_t dev;
+    ino_t ino;
+};
+
+static void fill(struct conf *c, struct node *n, const struct yaml_node *y);
+
+/* --- values --- */
+
+static void suggest_words(struct suggest *s, const char *words)
+{
+    struct slice w;
+
+    while (setting_word(&words, &w))
+        suggest_try(s, w);
+}
+
+static void bad_value(struct conf *c, struct node *n, const struct yaml_node *y, struct conf_pos at,
+                      struct slice text, struct buf *why)
+{
+    const char *values = setting_base(n->id) == T_BOOL ? "true|false" : conf_settings[n->id].values;
+    bool words = setting_base(n->id) != T_ADDRESS && setting_base(n->id) != T_REF;
+    struct suggest s;
+
+    suggest_init(&s, text);
+    if (words)
+        suggest_words(&s, values);
+    n->bad = true;
+    diag_error(&c->diag, at, suggest_hint(&s), "%s: %s", node_path_text(c, n), buf_cstr(why));
+    (void)y;
+}
+
+/* The text with its variables replaced, in the arena; false after an error. */
+static bool expand(struct conf *c, struct node *n, const struct yaml_node *y, struct slice *text)
+{
+    struct buf out = {0}, why = {0};
+    size_t at = 0;
+    bool ok = value_expand(y->text, &out, &at, &why);
+
+    if (ok) {
+        *text = slice_of(conf_dup(c, buf_view(&out)), out.n);
+    } else {
+        n->bad = true;
+        diag_error(&c->diag, diag_inside(&c->diag, y->at, y->text, at), NULL, "%s: %s",
+                   node_path_text(c, n), buf_cstr(&why));
+    }
+    buf_free(&out);
+    buf_free(&why);
+    return ok;
+}
+
+static void set_scalar(struct conf *c, struct node *n, const struct yaml_node *y)
+{
+    struct buf why = {0};
+    struct slice text;
+
+    n->set = true;
+    n->at = y->at;
+    if (!expand(c, n, y, &text))
+        return;
+    if (!value_parse(n->id, text, &n->value, &why)) {
+        struct conf_pos at = y->at;
+        if (n->value.at > 0)
+            at = diag_inside(&c->diag, at, text, n->value.at);
+        bad_value(c, n, y, at, text, &why);
+    } else {
+        n->text = conf_absolute(c, n->id, text);
+    }
+    buf_free(&why);
+}
+
+static void expected(struct conf *c, struct node *n, const struct yaml_node *y, const char *what)
+{
+    n->bad = true;
+    diag_error(&c->diag, y->at, NULL, "%s: expected %s", node_path_text(c, n), what);
+}
+
+static void fill_scalar(struct conf *c, struct node *n, const struct yaml_node *y)
+{
+    struct buf first = {0};
+
+    if (n->set) {
+        diag_origin(&c->diag, n->at, &first);
+        diag_error(&c->diag, y->at, NULL, "%s is set twice, first at %s", node_path_text(c, n),
+                   buf_cstr(&first));
+        buf_free(&first);
+        return;
+    }
+    n->set = true;
+    n->at = y->at;
+    if (y->kind != YAML_SCALAR)
+        expected(c, n, y, "one value");
+    else if (yaml_is_null(y))
+        expected(c, n, y, "a value (\"\" is an empty text)");
+    else
+        set_scalar(c, n, y);
+}
+
+static void fill_list(struct conf *c, struct node *n, const struct yaml_node *y)
+{
+    if (!n->set)
+        n->at = y->at;
+    n->set = true;
+    if (y->kind == YAML_SCALAR && !yaml_is_null(y)) {
+        set_scalar(c, node_add(c, n), y);
+        return;
+    }
+    if (y->kind == YAML_MAP) {
+        expected(c, n, y, "a list");
+        return;
+    }
+    for (unsigned i = 0; i < y->n; i++) {
+        struct node *e = node_add(c, n);
+        if (y->items[i]->kind == YAML_SCALAR && !yaml_is_null(y->items[i]))
+            set_scalar(c, e, y->items[i]);
+        else
+            expected(c, e, y->items[i], "one value");
+        n->bad = n->bad || e->bad;
+    }
+}
+
+/* --- groups --- */
+
+/* An earlier pair of the mapping with the same key, or NULL. */
+static const struct yaml_node *earlier(const struct yaml_node *y, unsigned i)
+{
+    for (unsigned j = 0; j < i; j += 2)
+        if (slice_eq(y->items[j]->text, y->items[i]->text))
+            return y->items[j];
+    return NULL;
+}
+
+static bool duplicate(struct conf *c, const struct yaml_node *y, unsigned i)
+{
+    const struct yaml_node *first = earlier(y, i);
+
+    if (first == NULL)
+        return false;
+    diag_error(&c->diag, y->items[i]->at, NULL, "\"%.*s\" is there twice, first at line %u",
+               SLICE_ARG(y->items[i]->text), first->at.line);
+    return true;
+}
+
+static void unknown_key(struct conf *c, struct node *n, const struct yaml_node *key)
+{
+    const char *where = node_path_text(c, n);
+    struct suggest s;
+
+    suggest_init(&s, key->text);
+    for (int id = S_ROOT + 1; id < SETTING_COUNT; id++)
+        if (conf_settings[id].parent == n->id)
+            suggest_try(&s, slice_str(conf_settings[id].key));
+    diag_error(&c->diag, key->at, suggest_hint(&s), "unknown setting \"%.*s\"%s%s",
+               SLICE_ARG(key->text), where[0] ? " in " : "", where);
+}
+
+/* True when y can be walked as a mapping; nothing at all is one, too. */
+static bool is_mapping(struct conf *c, struct node *n, const struct yaml_node *y)
+{
+    if (y->kind == YAML_MAP)
+        return true;
+    if (yaml_is_null(y))
+        return false;
+    expected(c, n, y, "a mapping (key: value)");
+    return false;
+}
+
+/* Its name first: errors in the other settings of a list's element are told by it. */
+static void take_name(struct conf *c, struct node *n, const struct yaml_node *y)
+{
+    for (unsigned i = 0; i + 1 < y->n; i += 2)
+        if (slice_eq(y->items[i]->text, SLICE_LIT("name")) &&
+            y->items[i + 1]->kind == YAML_SCALAR && y->items[i + 1]->text.n > 0)
+            n->name = conf_dup(c, y->items[i + 1]->text);
+}
+
+static void fill_map(struct conf *c, struct node *n, const struct yaml_node *y)
+{
+    if (!n->set)
+        n->at = y->at;
+    n->set = true;
+    if (!is_mapping(c, n, y))
+        return;
+    if (n->element && setting_base(n->id) == T_OBJECTS)
+        take_name(c, n, y);
+    for (unsigned i = 0; i + 1 < y->n; i += 2) {
+        enum setting_id id = setting_child(n->id, y->items[i]->text);
+        if (duplicate(c, y, i))
+            continue;
+        if (id == S_ROOT)
+            unknown_key(c, n, y->items[i]);
+        else
+            fill(c, node_get(n, id), y->items[i + 1]);
+    }
+}
+
+static bool good_name(struct conf *c, struct node *n, const struct yaml_node *key)
+{
+    struct buf why = {0};
+    struct value v;
+    bool ok = value_parse(S_ROUTE_NAME, key->text, &v, &why);
+
+    if (!ok)
+        diag_error(&c->diag, key->at, NULL, "name in %s: %s", node_path_text(c, n), buf_cstr(&why));
+    buf_free(&why);
+    return ok;
+}
+
+static void fill_named(struct conf *c, struct node *n, const struct yaml_node *y)
+{
+    n->set = true;
+    if (!is_mapping(c, n, y))
+        return;
+    for (unsigned i = 0; i + 1 < y->n; i += 2) {
+        const struct yaml_node *key = y->items[i];
+        struct node *e;
+        uint32_t old;
+
+        if (duplicate(c, y, i) || !good_name(c, n, key))
+            continue;
+        old = node_find(n, conf_dup(c, key->text));
+        e = old != UINT32_MAX ? n->kids[old] : node_add(c, n);
+        if (old == UINT32_MAX)
+            e->name = conf_dup(c, key->text);
+        fill_map(c, e, y->items[i + 1]);
+        if (old == UINT32_MAX)
+            e->at = key->at;
+    }
+}
+
+static void fill_objects(struct conf *c, struct node *n, const struct yaml_node *y)
+{
+    n->set = true;
+    if (yaml_is_null(y))
+        return;
+    if (y->kind != YAML_LIST) {
+        expected(c, n, y, "a list (- key: value)");
+        return;
+    }
+    for (unsigned i = 0; i < y->n; i++) {
+        struct node *e = node_add(c, n);
+        if (yaml_is_null(y->items[i]))
+            expected(c, e, y->items[i], "a mapping (key: value)");
+        else
+            fill_map(c, e, y->items[i]);
+        e->at.width = 1;
+    }
+}
+
+static void fill(struct conf *c, struct node *n, const struct yaml_node *y)
+{
+    if (setting_is_list(n->id))
+        fill_list(c, n, y);
+    else if (conf_settings[n->id].type == T_MAP)
+        fill_map(c, n, y);
+    else if (conf_settings[n->id].type == T_NAMED)
+        fill_named(c, n, y);
+    else if (conf_settings[n->id].type == T_OBJECTS)
+        fill_objects(c, n, y);
+    else
+        fill_scalar(c, n, y);
+}
+
+/* --- files --- */
+
+char *conf_read_file(const char *path, size_t *n, struct stat *st)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    char *text = NULL;
+    size_t have = 0;
+    ssize_t got = -1;
+
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, st) != 0)
+        goto out;
+    errno = S_ISDIR(st->st_mode) ? EISDIR : !S_ISREG(st->st_mode) ? EINVAL : EFBIG;
+    if (!S_ISREG(st->st_mode) || st->st_size > (off_t)FILE_MAX_BYTES)
+        goto out;
+    text = xmalloc((size_t)st->st_size + 1);
+    while (have < (size_t)st->st_size &&
+           (got = read(fd, text + have, (size_t)st->st_size - have)) > 0)
+        have += (size_t)got;
+    if (have < (size_t)st->st_size && got < 0) {
+        free(text);
+        text = NULL;
+    }
+    *n = have;
+out : {
+    int err = errno;
+    close(fd);
+    errno = err;
+}
+    return text;
+}
+
+const char *conf_file_error(int err)
+{
+    return err == EINVAL ? "not a file" : strerror(err);
+}
+
+static bool seen_before(struct conf *c, const struct chain *up, const struct stat *st,
+                        struct conf_pos from, const char *name)
+{
+    for (; up != NULL; up = up->up)
+        if (up->dev == st->st_dev && up->ino == st->st_ino) {
+            diag_error(&c->diag, from, NULL,
+                       "include: %s is being read already (it includes itself)", name);
+            return true;
+        }
+    return false;
+}
+
+static void load_file(struct conf *c, const char *name, struct conf_pos from,
+                      const struct chain *up);
+
+/* Patterns are relative to the directory of the file that has them. */
+static void include_one(struct conf *c, const struct node *e, const struct chain *self)
+{
+    const char *slash = strrchr(self->name, '/');
+    const char *pattern = e->text;
+    glob_t found = {0};
+    int rc;
+
+    if (pattern[0] != '/' && slash != NULL)
+        pattern = conf_printf(c, "%.*s%s", (int)(slash + 1 - self->name), self->name, pattern);
+    if (strpbrk(pattern, "*?[") == NULL) {
+        load_file(c, pattern, e->at, self);
+        return;
+    }
+    rc = glob(pattern, GLOB_ERR, NULL, &found); /* sorts */
+    if (rc != 0 && rc != GLOB_NOMATCH)
+        diag_error(&c->diag, e->at, NULL, "include: cannot list \"%s\"", pattern);
+    for (size_t i = 0; rc == 0 && i < found.gl_pathc; i++)
+        load_file(c, found.gl_pathv[i], e->at, self);
+    globfree(&found);
+}
+
+static void load_file(struct conf *c, const char *name, struct conf_pos from,
+                      const struct chain *up)
+{
+    struct node *include = node_get(c->root, S_INCLUDE);
+    unsigned before = include->n;
+    struct chain self = {.up = up, .name = name};
+    const struct yaml_node *y;
+    struct stat st;
+    size_t n = 0;
+    char *text = conf_read_file(name, &n, &st);
+
+    if (text == NULL) {
+        int err = errno;
+        if (up == NULL)
+            from.file = diag_add_source(&c->diag, name, xstrdup(""), 0);
+        diag_error(&c->diag, from, NULL, "%s%s%scannot read it: %s", up ? "include: " : "",
+                   up ? name : "", up ? ": " : "", conf_file_error(err));
+        return;
+    }
+    if (seen_before(c, up, &st, from, name) || c->diag.sources_n == FILES_MAX) {
+        if (c->diag.sources_n == FILES_MAX)
+            diag_error(&c->diag, from, NULL, "include: more than %d files", FILES_MAX);
+        free(text);
+        return;
+    }
+    self.dev = st.st_dev;
+    self.ino = st.st_ino;
+    y = yaml_load(&c->diag, diag_add_source(&c->diag, name, text, n), &c->arena);
+    if (y == NULL)
+        return;
+    fill_map(c, c->root, y);
+    for (unsigned i = before, end = include->n; i < end; i++)
+        if (include->kids[i]->text != NULL)
+            include_one(c, include->kids[i], &self);
+}
+
+/* --- defaults --- */
+
+static void default_scalar(struct conf *c, struct node *n)
+{
+    const char *text = setting_default(n->id);
+    struct buf why = {0};
+
+    if (text == NULL)
+        return;
+    CHECK(value_parse(n->id, slice_str(text), &n->value, &why));
+    n->text = conf_absolute(c, n->id, slice_str(text));
+    buf_free(&why);
+}
+
+/* Where the nearest thing in a file is that the error can be shown at. */
+static struct conf_pos nearest_place(const struct node *n)
+{
+    while (n->at.line == 0 && n->up != NULL)
+        n = n->up;
+    return n->at;
+}
+
+static void defaults(struct conf *c, struct node *n)
+{
+    bool leaf = !setting_is_group(n->id);
+
+    if (!leaf) {
+        for (unsigned i = 0; i < n->n; i++)
+            defaults(c, n->kids[i]);
+        if (n->element && n->id == S_LISTEN && n->name == NULL)
+            n->name = node_get(n, S_LISTEN_NAME)->text;
+        return;
+    }
+    if (setting_required(n->id) && !n->bad && (!n->set || (setting_is_list(n->id) && n->n == 0))) {
+        n->bad = true;
+        if (!n->up->bad)
+            diag_error(&c->diag, nearest_place(n), NULL, "%s needs \"%s\"",
+                       node_path_text(c, n->up), conf_settings[n->id].key);
+    }
+    if (!n->set && !setting_is_list(n->id))
+        default_scalar(c, n);
+}
+
+/* The setting that LIKE names: an absolute path, or a sibling of an element above. */
+static const struct node *like_source(const struct node *n)
+{
+    switch (n->id) {
+    case S_ROUTE_MAX_BODY: {
+        const struct node *root = n;
+        while (root->up != NULL)
+            root = root->up;
+        return node_get(root, S_HTTP_MAX_BODY);
+    }
+    default: {
+        struct slice key = slice_str(conf_settings[n->id].key);
+        return node_get(n->up->up->up, setting_child(S_ROUTES, key));
+    }
+    }
+}
+
+/* After the defaults, from the outside in: what an outer LIKE took is there for an inner one. */
+static void likes(struct node *n)
+{
+    const struct node *from;
+
+    if (setting_is_group(n->id)) {
+        for (unsigned i = 0; i < n->n; i++)
+            likes(n->kids[i]);
+        return;
+    }
+    if (n->set || n->element || setting_like(n->id) == NULL)
+        return;
+    from = like_source(n);
+    n->text = from->text;
+    n->value = from->value;
+    n->bad = from->bad;
+    n->kids = from->kids;
+    n->n = from->n;
+}
+
+void conf_load_tree(struct conf *c, const char *file)
+{
+    struct node *listen;
+
+    c->root = node_object(c, S_ROOT, NULL);
+    load_file(c, file, (struct conf_pos){.file = DIAG_NO_FILE}, NULL);
+    listen = node_get(c->root, S_LISTEN);
+    if (listen->n == 0 && !listen->bad)
+        node_add(c, listen);
+    defaults(c, c->root);
+    likes(c->root);
+}

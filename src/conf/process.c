@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The settings that the master itself needs, as plain fields. */
+#include <unistd.h>
+
+#include "conf/tree.h"
+
+static void fill_listener(struct conf *c, const char *name, struct node *address, int backlog,
+                          struct conf_listener *out)
+{
+    struct address a;
+
+    *out = (struct conf_listener){.name = name, .address = address->text, .backlog = backlog};
+    if (address->text == NULL || address->text[0] == '\0' || !conf_resolve(c, address, &a))
+        return;
+    out->sa = a.sa;
+    out->sa_n = a.n;
+}
+
+static void fill_listeners(struct conf *c, struct conf_process *p)
+{
+    const struct node *list = node_get(c->root, S_LISTEN);
+    struct conf_listener *out = conf_alloc(c, (list->n + 1) * sizeof *out);
+
+    for (unsigned i = 0; i < list->n; i++)
+        fill_listener(c, node_text(list->kids[i], S_LISTEN_NAME),
+                      node_get(list->kids[i], S_LISTEN_ADDRESS),
+                      (int)node_num(list->kids[i], S_LISTEN_BACKLOG), &out[i]);
+    p->listeners = out;
+    p->listeners_n = list->n;
+}
+
+static unsigned worker_count(int64_t configured)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (configured > 0)
+        return (unsigned)configured;
+    return cores < 1                              ? 1
+           : cores > conf_settings[S_WORKERS].max ? (unsigned)conf_settings[S_WORKERS].max
+                                                  : (unsigned)cores;
+}
+
+/* NULL where the text is the word that stands for no file. */
+static const char *file_or_null(const struct conf *c, enum setting_id id)
+{
+    const char *text = node_text(c->root, id);
+    return strcmp(text, conf_settings[id].values) == 0 ? NULL : text;
+}
+
+void conf_fill_process(struct conf *c)
+{
+    struct conf_process *p = &c->process;
+    const struct node *r = c->root;
+
+    p->workers = worker_count(node_num(r, S_WORKERS));
+    p->user = node_text(r, S_USER);
+    p->group = node_text(r, S_GROUP);
+    p->pid_file = node_text(r, S_PID_FILE);
+    fill_listeners(c, p);
+    p->admin_socket = node_text(r, S_ADMIN_SOCKET);
+    p->admin_socket_mode = (unsigned)node_num(r, S_ADMIN_SOCKET_MODE);
+    p->admin_socket_group = node_text(r, S_ADMIN_SOCKET_GROUP);
+    fill_listener(c, "admin", node_get(r, S_ADMIN_ADDRESS), 128, &p->admin);
+    p->log_error = file_or_null(c, S_LOG_ERROR);
+    p->log_level = (int)node_num(r, S_LOG_LEVEL);
+    p->log_access = file_or_null(c, S_LOG_ACCESS);
+    p->log_access_enabled = node_num(r, S_LOG_ACCESS_ENABLED) != 0;
+    p->boxoffice_embedded = node_num(r, S_BOXOFFICE_MODE) != 0;
+    p->boxoffice_listen = node_text(r, S_BOXOFFICE_LISTEN);
+    p->boxoffice_store = node_text(r, S_BOXOFFICE_STORE);
+    p->boxoffice_upstream = node_text(r, S_BOXOFFICE_UPSTREAM);
+    p->drain_timeout_ms = (uint32_t)node_num(r, S_DRAIN_TIMEOUT);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A loaded configuration, inside of conf/: the settings as a tree shaped by schema.def, each with
+ * the place it comes from, and what the checks found out on the way (addresses, schemas, routes) so
+ * that compiling has nothing left to find wrong.
+ *
+ *   load.c   files -> tree     check.c, routes.c   tree -> struct plan     compile.c   both -> blob
+ */
+#ifndef CONF_TREE_H
+#define CONF_TREE_H
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "conf/conf.h"
+#include "conf/diag.h"
+#include "conf/router.h"
+#include "conf/schema.h"
+#include "conf/value.h"
+
+struct node {
+    enum setting_id id;
+    bool element;       /* of a T_NAMED, T_OBJECTS or T_LIST, whose id it has */
+    bool set;           /* by a file */
+    bool bad;           /* an error was reported: checks leave it alone */
+    struct conf_pos at; /* of the value; of an element of T_NAMED: of its name */
+    const char *name;   /* element of T_NAMED: its name; of T_OBJECTS: its "name", if it has one */
+    const char *text;   /* scalar: what is in force; paths made absolute. NULL: nothing */
+    struct value value; /* scalar */
+    struct node *up;
+    struct node **kids; /* group element or T_MAP: its settings; else elements */
+    unsigned n, cap;
+};
+
+struct address {
+    struct sockaddr_storage sa;
+    socklen_t n; /* 0: not resolved */
+};
+
+/* What a compiled route is made from. */
+struct route_plan {
+    const struct node *route;  /* element of routes */
+    const struct node *method; /* element of its methods that overrides, or NULL */
+    const char *name;
+    const char *host, *path;
+    uint32_t methods;
+    uint32_t upstream, schema, binding, hash_var; /* indexes or CONF_NONE */
+    struct conf_pos at;                           /* where its path is written */
+};
+
+struct plan {
+    struct buf *schemas; /* one for each element of transcode */
+    uint32_t schemas_n;
+    struct address **endpoints; /* [upstream][endpoint] */
+    struct route_plan *routes;
+    uint32_t routes_n, routes_cap;
+    struct buf route_index;
+};
+
+struct conf {
+    struct arena_pool pool;
+    struct arena arena; /* nodes, texts, plan */
+    struct diag diag;
+    struct conf_options options;
+    const char *prefix; /* absolute */
+    const char *dir;    /* of the main file, with a slash at its end; or "" */
+    struct node *root;
+    struct plan plan;
+    struct conf_process process;
+};
+
+/* Zeroed, in the conf's arena; out of memory is fatal: no request depends on a load. */
+void *conf_alloc(struct conf *c, size_t n);
+char *conf_dup(struct conf *c, struct slice s);
+char *conf_printf(struct conf *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* load.c: fills the tree; errors go to the diag. */
+void conf_load_tree(struct conf *c, const char *file);
+/* The whole of a regular file, to be freed; NULL with errno. */
+char *conf_read_file(const char *path, size_t *n, struct stat *st);
+const char *conf_file_error(int err);
+/* check.c: everything that one value alone does not show. */
+void conf_check(struct conf *c);
+/* routes.c: the part of it that is about routes. */
+void conf_check_routes(struct conf *c);
+
+/* resolve.c: false, with an error at the node, when the address means nothing here. */
+bool conf_resolve(struct conf *c, struct node *n, struct address *out);
+
+/* process.c: what the master wants to know. */
+void conf_fill_process(struct conf *c);
+
+/* paths.c: see conf_path. */
+const char *conf_absolute(struct conf *c, enum setting_id id, struct slice text);
+
+/* The child; of a path of children the last. Never NULL for a child that the schema has. */
+struct node *node_get(const struct node *n, enum setting_id id);
+/* Text of a child, "" when there is none. */
+const char *node_text(const struct node *n, enum setting_id id);
+int64_t node_num(const struct node *n, enum setting_id id);
+/* Index of the element of that name, or CONF_NONE. */
+uint32_t node_find(const struct node *list, const char *name);
+/* A mapping or element with all its settings below, none of them set. */
+struct node *node_object(struct conf *c, enum setting_id id, struct node *up);
+struct node *node_add(struct conf *c, struct node *list);
+/* "routes[orders].match.path" */
+void node_path(const struct node *n, struct buf *out);
+/* conf_alloc'd. */
+const char *node_path_text(struct conf *c, const struct node *n);
+
+#endif
