@@ -114,6 +114,6 @@ unsigned conf_diff(const struct conf *old_conf, const struct conf *new_conf,
  * Every setting in force. Text: "path  value" lines, with origin a third column "file:line" or
  * "default". JSON: an array of {"setting", "value", "origin", "reload"}.
  */
-void conf_show(const struct conf *c, bool origin, struct buf *out, bool json);
+void conf_show(const struct conf *c, bool origin, bool json, struct buf *out);
 
 #endif

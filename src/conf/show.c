@@ -140,7 +140,7 @@ static void show_node(struct show *s, const struct node *n)
     buf_free(&path);
 }
 
-void conf_show(const struct conf *c, bool origin, struct buf *out, bool json)
+void conf_show(const struct conf *c, bool origin, bool json, struct buf *out)
 {
     struct show s = {.c = c, .out = out, .origin = origin, .json = json};
 
