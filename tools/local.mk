@@ -10,5 +10,5 @@ STAMPEDE_SOURCES = \
 STAMPEDE_LIBS = src/net/libnet.a src/base/libbase.a $(EVENT_LIBS) $(HTTP_PARSER_LIBS) \
 	$(JANSSON_LIBS) $(SQLITE_LIBS) -lm
 
-stampede_SOURCES = $(STAMPEDE_SOURCES) %D%/stampede/main.c
+stampede_SOURCES = $(STAMPEDE_SOURCES) %D%/stampede/main.c src/boxoffice/core/code.c
 stampede_LDADD = $(STAMPEDE_LIBS)
