@@ -2,9 +2,10 @@
 /*
  * Transcoding between JSON and protobuf by descriptors loaded at run time.
  *
- * schema_compile turns a FileDescriptorSet into one position-independent run of bytes (messages, fields,
- * enums, methods, HTTP bindings; offsets, no pointers) that goes into the configuration bank. Workers
- * transcode straight between the two wire forms, driven by it: no message objects are built on the way.
+ * schema_compile turns a FileDescriptorSet into one position-independent run of bytes (messages,
+ * fields, enums, methods, HTTP bindings; offsets, no pointers) that goes into the configuration
+ * bank. Workers transcode straight between the two wire forms, driven by it: no message objects are
+ * built on the way.
  */
 #ifndef TRANSCODE_SCHEMA_H
 #define TRANSCODE_SCHEMA_H
@@ -24,21 +25,23 @@ enum {
 };
 
 /*
- * Appends the compiled schema of the descriptor set to out (8-byte aligned relative to the start of the
- * appended bytes). False with a message in err: not a descriptor set, a missing import, a method's HTTP
- * rule that names a field that does not exist (service, method and rule are named), ...
+ * Appends the compiled schema of the descriptor set to out (8-byte aligned relative to the start of
+ * the appended bytes). False with a message in err: not a descriptor set, a missing import, a
+ * method's HTTP rule that names a field that does not exist (service, method and rule are named),
+ * ...
  */
-bool schema_compile(struct slice descriptor_set, unsigned options, struct buf *out, struct buf *err);
+bool schema_compile(struct slice descriptor_set, unsigned options, struct buf *out,
+                    struct buf *err);
 
 /* One HTTP binding of one method (additional_bindings count as bindings of their own). */
 struct schema_binding {
-    struct slice service;  /* "rushgate.boxoffice.v1.BoxOffice" */
-    struct slice method;   /* "CreateOrder" */
-    struct slice rpc_path; /* "/rushgate.boxoffice.v1.BoxOffice/CreateOrder" */
-    struct slice http_method; /* "POST"; "" for a method without annotation: callable only by a route
-                                 that names the rpc, body "*" */
-    struct slice template; /* "/api/v1/events/{event}/orders" */
-    bool streaming;        /* client or server streaming: cannot be routed */
+    struct slice service;     /* "rushgate.boxoffice.v1.BoxOffice" */
+    struct slice method;      /* "CreateOrder" */
+    struct slice rpc_path;    /* "/rushgate.boxoffice.v1.BoxOffice/CreateOrder" */
+    struct slice http_method; /* "POST"; "" for a method without annotation: callable only by a
+                                 route that names the rpc, body "*" */
+    struct slice template;    /* "/api/v1/events/{event}/orders" */
+    bool streaming;           /* client or server streaming: cannot be routed */
 };
 
 /* Bindings are numbered 0 .. n-1: first those with an annotation, in file order, then one for every
@@ -46,15 +49,24 @@ struct schema_binding {
 uint32_t schema_bindings(struct slice schema);
 void schema_binding_get(struct slice schema, uint32_t binding, struct schema_binding *out);
 
+/* A route can bind so many path variables. */
+#define SCHEMA_VARS_MAX 32
+
+/* Whether a route whose template has these variables can call the binding; else err says why not
+ * ("path variable \"evnt\" is not a field of ..."). For the configuration check. */
+bool schema_check_vars(struct slice schema, uint32_t binding, const struct slice *names, unsigned n,
+                       struct buf *err);
+
 /* What was wrong with the request, for a problem+json. */
 struct transcode_error {
-    char path[160];    /* JSON path "items[2].price", query parameter or path variable; "" the whole body */
+    char path[160];    /* JSON path "items[2].price", query parameter or path variable; "" the whole
+                          body */
     char message[240]; /* "expected a string, got a number" */
 };
 
 /*
- * Builds the request message of a binding. vars: raw path variables in the order of the template the
- * ROUTE matched (var_names are their names: a route's own template may bind a method without
+ * Builds the request message of a binding. vars: raw path variables in the order of the template
+ * the ROUTE matched (var_names are their names: a route's own template may bind a method without
  * annotation); query: raw query string; body: JSON. The encoded message is allocated from arena.
  * False with err filled (the answer is 400); err->message "out of memory" with path "" for a 503.
  */
