@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "gate/request.h"
 #include "rpc/status.h"
+#include "transcode/json_read.h"
 
 #define RETRY_AFTER_UNAVAILABLE_S 1
 
@@ -83,6 +84,15 @@ static const char *reason_of(struct gate_request *q, const struct reply_hints *h
     if (status > 0 && status < (int)(sizeof(by_status) / sizeof(*by_status)))
         return by_status[status];
     return "unknown";
+}
+
+static bool is_json_object(struct slice text)
+{
+    struct json_reader r;
+    struct json_value v;
+
+    json_init(&r, text);
+    return json_value(&r, &v) && v.kind == JSON_OBJECT && json_skip(&r, &v) && json_end(&r);
 }
 
 /* Members of a JSON object, as the metadata brings them, without its braces; "" where it is not
