@@ -93,7 +93,7 @@ struct ctl_config {
  * Binds the control socket: mode as configured, group by name ("" leaves it). A socket file that
  * nobody listens on any more is replaced. Returns the descriptor (close-on-exec, non-blocking) with
  * *gid the group of the file, or -errno; -EADDRINUSE when another master is there, -ENOENT when the
- * group is unknown and a directory misses.
+ * group or the directory does not exist.
  */
 int ctl_listen(const char *path, mode_t mode, const char *group, gid_t *gid)
     __attribute__((warn_unused_result));

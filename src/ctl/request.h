@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Inside of src/ctl: a request on its way from a client to a handler and back.
+ *
+ *   server.c  lines, answers, clients      request.c  parse, permission, dispatch, answer
+ *   show.c    what there is                manage.c   reload, stop, drain, reopen
+ *   sales.c   what the box office does     document.c the form of answers
+ */
+#ifndef CTL_REQUEST_H
+#define CTL_REQUEST_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "ctl/boxoffice.h"
+#include "ctl/commands.h"
+#include "ctl/ctl.h"
+#include "ctl/errors.h"
+#include "ctl/peer.h"
+
+struct ctl_client;
+
+struct ctl {
+    struct ctl_config cfg;
+    char *prefix, *version;        /* owned */
+    struct box *box;               /* owned */
+    struct event *accept_ev;       /* owned */
+    struct loop_timer accept_rest; /* armed while descriptors are short */
+    struct list clients;           /* of ctl_client.node */
+    unsigned clients_n;
+    struct list pending; /* of ctl_request.node: those a handler still works on */
+};
+
+struct ctl_request {
+    struct ctl *ctl;
+    struct list node;          /* on ctl.pending */
+    struct ctl_client *client; /* NULL: it left; the answer goes nowhere */
+    json_t *json;              /* owned; inv's strings live in it */
+    struct ctl_invocation inv;
+    struct peer peer;
+    struct box_call box_call; /* sales.c */
+};
+
+/* A complete line. Ends in one ctl_answer or ctl_refuse, now or later. */
+void ctl_handle(struct ctl *c, struct ctl_client *client, const struct peer *peer,
+                struct slice line);
+
+/* Answers with a document (taken over) and frees the request. */
+void ctl_answer(struct ctl_request *r, json_t *document);
+/* Answers with an error document and frees the request. */
+void ctl_refuse(struct ctl_request *r, enum ctl_error error, const char *hint, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* ctl_free: forgets a request whose answer nobody waits for. */
+void ctl_request_drop(struct ctl_request *r);
+
+/* server.c: sends a document's bytes to the client that waits for them. */
+void ctl_client_send(struct ctl_client *client, struct slice bytes);
+
+/* document.c */
+
+/* Text of any origin; bytes that are not UTF-8 become U+FFFD. */
+json_t *ctl_text(struct slice s);
+/* The envelope around data (taken over): schema "rushgate.NAME/1". */
+json_t *ctl_document(const struct ctl *c, const char *name, json_t *data);
+void ctl_document_warn(json_t *document, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+json_t *ctl_error_document(enum ctl_error error, const char *message, const char *hint);
+/* Appends the document as one line. */
+void ctl_document_write(const json_t *document, struct buf *out);
+/* "2026-11-03T12:00:31Z" */
+json_t *ctl_time(uint64_t real_ns);
+json_t *ctl_seconds(uint64_t ns);
+
+/* Processes as `show workers` lists them, `status` too. */
+json_t *ctl_process_rows(const struct ctl *c);
+/* Workers in use, and how many of them are alive and answer. */
+void ctl_count_workers(const struct ctl *c, unsigned *reporting, unsigned *total);
+
+/* Handlers, by the id of their line in commands.def. */
+#define HANDLER_LOCAL(id)
+#define HANDLER_MASTER(id)                                                void ctl_do_##id(struct ctl_request *r);
+#define HANDLER_BOXOFFICE(id)                                             void ctl_do_##id(struct ctl_request *r);
+#define COMMAND(id, words, args, flags, permission, where, visible, help) HANDLER_##where(id)
+#define FLAG(id, name, metavar, help)
+#include "ctl/commands.def"
+#undef COMMAND
+#undef FLAG
+#undef HANDLER_LOCAL
+#undef HANDLER_MASTER
+#undef HANDLER_BOXOFFICE
+
+#endif
