@@ -19,6 +19,7 @@
 
 struct http_client;
 struct http_call;
+struct exchange;
 
 struct http_client_config {
     struct slice name;
@@ -53,20 +54,21 @@ struct http_response {
 /* The response is valid during the callback only. */
 typedef void http_done_fn(struct http_call *call, const struct http_response *resp);
 
+/* Embedded in the caller's object, initialised by http_call_init. Between http_call_start and the
+ * callback the client links to it; freeing it needs http_call_cancel first. */
 struct http_call {
-    http_done_fn *done;
-    struct list node;
+    http_done_fn
+        *done;        /* called exactly once, never from inside http_call_start, unless cancelled */
+    struct list node; /* client's: with its other calls, or with those that failed at once */
     struct loop_timer deadline;
     struct http_client *client; /* NULL while idle */
-    void *conn;
+    struct exchange *x;         /* client's: bytes of the request and of the response */
     uint64_t start_ns;
-    struct slice wire; /* the serialized request, for a retry; owned by the client */
-    uint32_t endpoint;
-    bool head, idempotent;
+    uint32_t endpoint; /* index of the endpoint that took it last */
 };
 
 struct http_client_request {
-    struct slice method, target, host;
+    struct slice method, target, host; /* all borrowed until http_call_start returns */
     const struct http_header
         *headers; /* end-to-end; the client adds Host, Content-Length, Connection */
     unsigned headers_n;
@@ -77,15 +79,22 @@ struct http_client_request {
                         turns out closed, or on another endpoint within the retry budget */
 };
 
+/* NULL when an endpoint's address is unusable or memory is out. Connects when the first call needs
+ * it. */
 struct http_client *http_client_new(struct loop *loop, const struct http_client_config *cfg);
+/* Endpoints that stay keep their connections; calls to those that left are finished. */
 void http_client_update(struct http_client *c, const struct http_client_config *cfg);
+/* Calls in flight fail with HTTP_CALL_UNAVAILABLE. */
 void http_client_free(struct http_client **c);
 
 void http_call_init(struct http_call *call, http_done_fn *done);
+/* Every outcome, including "no endpoint is up", arrives through the callback. */
 void http_call_start(struct http_client *c, struct http_call *call,
                      const struct http_client_request *req);
+/* No callback after this; the connection that carried it is closed. Harmless when idle. */
 void http_call_cancel(struct http_call *call);
 
+/* For show upstreams. */
 unsigned http_client_endpoints(const struct http_client *c);
 void http_client_stats(const struct http_client *c, unsigned endpoint,
                        struct rpc_endpoint_stats *out);
