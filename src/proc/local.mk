@@ -13,3 +13,11 @@ rushgate_LDADD = \
 	src/transcode/libtranscode.a src/rpc/librpc.a src/conf/libconf.a src/transcode/libtranscode.a \
 	src/metric/libmetric.a src/shm/libshm.a src/net/libnet.a src/base/libbase.a \
 	$(EVENT_LIBS) $(NGHTTP2_LIBS) $(HTTP_PARSER_LIBS) $(PROTOBUF_C_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) -lxxhash
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/proc/test_proc
+tests_unit_proc_test_proc_SOURCES = tests/unit/proc/test_proc.c
+tests_unit_proc_test_proc_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_proc_test_proc_LDADD = src/proc/libproc.a src/base/libbase.a $(UNIT_LIBS)
+TESTS += tests/unit/proc/test_proc
+endif

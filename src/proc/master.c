@@ -352,8 +352,6 @@ static bool start(struct master *m)
 
 static void close_all(struct master *m)
 {
-    if (m->process->pid_file != NULL && m->pidfile.fd >= 0 && m->loop.base != NULL)
-        children_forget(m->process->pid_file);
     control_close(m);
     orphans_free(&m->orphans);
     listeners_close(&m->listeners);
@@ -393,8 +391,11 @@ int master_run(const struct master_options *options, struct conf *conf)
     started = start(m);
     while (started && m->stop_stage != STOP_DONE && loop_turn(&m->loop))
         ;
-    if (started)
+    if (started) {
         log_notice("stopped");
+        children_forget(
+            m->process->pid_file); /* while the lock is ours: the next master has its own */
+    }
     pidfile_drop(&m->pidfile);
     close_all(m);
     started = started && !m->failed;

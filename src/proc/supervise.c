@@ -30,8 +30,9 @@
 #define STABLE_NS      (30 * NS_PER_S)
 #define BACKOFF_MIN_NS (100 * NS_PER_MS)
 #define BACKOFF_MAX_NS (10 * NS_PER_S)
-#define START_TRIES    3 /* ends before everything was ready once, after which the start has failed \
-                          */
+#define START_TRIES                                                                                \
+    3 /* ends before everything was ready once, after which the start has failed                   \
+       */
 
 static void spawn(struct supervised *s);
 
