@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Reloads: applied or said to need a restart, refused whole when wrong, felt by no request."""
+
+import os
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from gateway import BUILD, SHORT, base_config, plain_config, stampede_result, wait_for
+
+RELOADS = 20 if SHORT else 100
+
+
+def generation(gateway):
+    return gateway.ctl_json("status")["generation"]
+
+
+def changes(gateway, *flags, check=0):
+    document = gateway.ctl_json("reload", *flags, check=check)
+    return document, {c["setting"]: c for c in document["data"]["changes"]}
+
+
+def test_applied(plain):
+    before = generation(plain)
+    plain.write_config({"http": {"server_name": "other"}})
+    document, changed = changes(plain)
+    assert document["data"]["generation"] == before + 1
+    assert document["data"]["workers_on_it"] == document["data"]["workers_total"] >= 2
+    assert changed["http.server_name"]["old"] == "rushgate"
+    assert changed["http.server_name"]["new"] == "other"
+    assert changed["http.server_name"]["applied"] is True
+    # The reload has answered: every worker is on the new generation, on every connection.
+    for _ in range(20):
+        assert plain.client.get("/hello").header("Server") == "other"
+
+
+def test_needs_restart(plain):
+    plain.write_config({"workers": 3, "http": {"server_name": "other"}})
+    document, changed = changes(plain)
+    assert changed["workers"]["applied"] is False
+    assert changed["http.server_name"]["applied"] is True
+    assert document["warnings"]
+    assert len(plain.processes("worker")) == 2
+    text = plain.ctl("reload")
+    assert "restart" in text.stdout
+    plain.ctl("reload", "--strict", check=1)
+
+
+def test_nothing_changed(plain):
+    document, changed = changes(plain)
+    assert not changed and not document["warnings"]
+
+
+def test_bad_file_changes_nothing(plain):
+    before = generation(plain)
+    config = open(plain.file).read().replace('"server_name"', '"sever_name"')
+    plain.write_config({"http": {"server_name": "x"}})
+    config = open(plain.file).read().replace('"server_name"', '"sever_name"')
+    plain.write_config(text=config)
+    done = plain.ctl("reload", check=5)
+    assert "sever_name" in done.stdout + done.stderr and "server_name" in done.stdout + done.stderr
+    document = plain.ctl_json("reload", check=5)
+    assert document["error"]["code"] == "config_invalid"
+    assert "rushgate.yaml:" in document["error"]["details"]
+    assert generation(plain) == before
+    assert plain.client.get("/hello").header("Server") == "rushgate"
+    plain.errors_expected = True
+
+
+def test_missing_file_changes_nothing(plain):
+    os.rename(plain.file, plain.file + ".away")
+    plain.ctl("reload", check=5)
+    assert plain.client.get("/hello").status == 200
+    os.rename(plain.file + ".away", plain.file)
+    plain.ctl("reload")
+    plain.errors_expected = True
+
+
+def test_hup(plain):
+    before = generation(plain)
+    plain.write_config({"http": {"server_name": "by-signal"}})
+    plain.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: generation(plain) == before + 1, "the new generation")
+    wait_for(lambda: plain.client.get("/hello").header("Server") == "by-signal", "the new name")
+
+
+def test_routes_and_upstreams_come_and_go(make_gateway):
+    gateway = make_gateway(base=plain_config()).start()
+    gateway.write_config({"routes": gateway.config["routes"] + [
+        {"name": "new", "match": {"path": "/new"}, "respond": {"status": 200, "body": "n"}}]})
+    gateway.ctl("reload")
+    assert gateway.client.get("/new").body == b"n"
+    gateway.write_config({"routes": gateway.config["routes"][:1]})
+    gateway.ctl("reload")
+    assert gateway.client.get("/new").status == 404
+
+
+def test_includes(make_gateway):
+    gateway = make_gateway(base=plain_config())
+    os.mkdir(gateway.path("conf.d"))
+    gateway.write_config({"include": ["conf.d/*.yaml"]})
+    with open(gateway.path("conf.d", "a.yaml"), "w") as f:
+        f.write("routes:\n  - {name: a, match: {path: /a}, respond: {body: ${A_BODY:-from a}}}\n")
+    with open(gateway.path("conf.d", "b.yaml"), "w") as f:
+        f.write("http: {server_name: included}\n")
+    gateway.start()
+    answer = gateway.client.get("/a")
+    assert answer.body == b"from a" and answer.header("Server") == "included"
+    with open(gateway.path("conf.d", "c.yaml"), "w") as f:
+        f.write("http: {server_name: again}\n")
+    gateway.ctl("reload", check=5)
+    assert gateway.client.get("/a").status == 200
+    gateway.errors_expected = True
+
+
+def test_limits_apply_to_open_connections(plain):
+    with plain.client.connect() as c:
+        assert c.request("GET", "/hello?" + "x" * 3000).status == 200
+        plain.write_config({"http": {"max_line": "1k"}})
+        plain.ctl("reload")
+        assert c.request("GET", "/hello?" + "x" * 3000).status == 414
+
+
+def test_slow_request_keeps_its_generation(gateway):
+    """A request that began before the reload ends as it began."""
+    gateway.create_event("demo")
+    body = b'{"item":"standard"}'
+    with gateway.client.connect() as c:
+        c.send(b"POST /api/v1/events/demo/orders HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\n"
+               b"Idempotency-Key: k\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5])
+        wait_for(lambda: sum(r["requests"] for r in gateway.ctl_json("show", "workers")["data"]),
+                 "the request to be seen")
+        gateway.write_config({"routes": gateway.config["routes"][1:]})
+        gateway.ctl("reload")
+        assert gateway.client.get("/api/v1/events/demo").status == 404
+        c.send(body[5:])
+        assert c.response().status == 201
+
+
+class Reader(threading.Thread):
+    """A kept-alive connection that asks until it is told to stop, and forgives nothing."""
+
+    def __init__(self, gateway):
+        super().__init__()
+        self.gateway, self.asked, self.failure = gateway, 0, None
+        self.stopping = threading.Event()
+
+    def run(self):
+        try:
+            with self.gateway.client.connect() as c:
+                while not self.stopping.is_set():
+                    answer = c.request("GET", "/hello")
+                    assert answer.status == 200 and answer.header("Connection") != "close", answer
+                    self.asked += 1
+        except Exception as e:  # pylint: disable=broad-except
+            self.failure = e
+
+
+def test_reloads_under_load(gateway):
+    """100 reloads while people buy: not one request fails, not one connection closes."""
+    readers = [Reader(gateway) for _ in range(4)]
+    for r in readers:
+        r.start()
+    sale = gateway.stampede("--create", "--tickets", "100000", "--max-per-buyer", "0", "--rate", "200",
+                            "--seconds", "600", "--mix", "plain=3,pay=1", "--fresh", "0.1")
+    wait_for(lambda: gateway.client.get("/api/v1/events/sale").status == 200, "the sale to begin")
+    first = generation(gateway)
+    for i in range(RELOADS):
+        routes = gateway.config["routes"]
+        routes[0]["deadline"] = f"{5 + i % 3}s"
+        gateway.write_config({"http": {"max_body": f"{64 + i % 5}k"}})
+        document, changed = changes(gateway)
+        assert changed and all(c["applied"] for c in changed.values()), document
+    assert generation(gateway) == first + RELOADS
+    for r in readers:
+        r.stopping.set()
+    sale.send_signal(signal.SIGINT)
+    status, summary, text = stampede_result(sale)
+    for r in readers:
+        r.join()
+        assert r.failure is None, f"after {r.asked} answers: {r.failure!r}"
+        assert r.asked > RELOADS
+    assert status == 0, text
+    assert set(summary["status"]) <= {"200", "201"}, text
+    assert not any(summary["errors"].values()) and summary["retries"] == 0, text
+    assert summary["idle_cut"] == 0 and summary["created"] > RELOADS, text
+    rows = gateway.ctl_json("show", "workers")["data"]
+    assert all(r["starts"] == 1 for r in rows), rows
+
+
+def test_nothing_leaks_over_reloads(plain):
+    """Descriptors and memory stay where they are."""
+    def descriptors():
+        return {pid: len(os.listdir(f"/proc/{pid}/fd"))
+                for pid in plain.processes("worker") + plain.processes("keeper")
+                + plain.processes("master")}
+    plain.ctl("reload")
+    before = descriptors()
+    for i in range(10):
+        plain.write_config({"http": {"max_body": f"{i + 1}k"}})
+        plain.ctl("reload")
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("make", [base_config, plain_config])
+def test_check_agrees(make_gateway, make):
+    """rushgate -t and rushctl check say ok about what then starts."""
+    gateway = make_gateway(base=make())
+    status, text = gateway.check_config()
+    assert status == 0 and "ok" in text, text
+    done = subprocess.run([os.path.join(BUILD, "rushctl"), "check", gateway.file],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""rushctl: tables for people, one JSON document for programs, exit codes that mean something."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+from gateway import BUILD, wait_for
+
+
+def rushctl(*words):
+    return subprocess.run([os.path.join(BUILD, "rushctl"), *words], capture_output=True, text=True,
+                          timeout=60)
+
+
+@pytest.mark.parametrize("words, schema", [
+    (("status",), "rushgate.status/1"),
+    (("show", "workers"), "rushgate.workers/1"),
+    (("show", "routes"), "rushgate.routes/1"),
+    (("show", "upstreams"), "rushgate.upstreams/1"),
+    (("show", "sales"), "rushgate.sales/1"),
+    (("show", "config"), "rushgate.config/1"),
+    (("show", "config", "--origin"), "rushgate.config/1"),
+])
+def test_json_is_one_document(shared, words, schema):
+    done = shared.ctl("--json", *words)
+    document = json.loads(done.stdout)  # all of it, or this fails
+    assert document["schema"] == schema
+    assert document["generation"] >= 1 and document["warnings"] == []
+    assert document["data"] and document["time"].endswith("Z")
+
+
+@pytest.mark.parametrize("words", [
+    ("status",), ("show", "workers"), ("show", "routes"), ("show", "upstreams"), ("show", "sales"),
+    ("show", "config"),
+])
+def test_tables_are_for_people(shared, words):
+    if words == ("show", "sales") and shared.client.get("/api/v1/events/seen").status == 404:
+        shared.create_event("seen")
+    text = shared.ctl(*words).stdout
+    assert len(text.splitlines()) >= 2
+    assert "\x1b" not in text and "{" not in text.splitlines()[0]
+
+
+def test_status(shared):
+    data = shared.ctl_json("status")["data"]
+    assert data["state"] == "running" and data["pid"] == shared.process.pid
+    assert data["config"] == shared.file
+    names = [p["process"] for p in data["processes"]]
+    assert names == ["worker 0", "worker 1", "keeper", "boxoffice"]
+    assert all(p["state"] == "ready" and p["starts"] == 1 for p in data["processes"])
+    assert f"127.0.0.1:{shared.port}" in [row["address"] for row in data["listeners"]]
+
+
+def test_show_routes_counts(shared):
+    before = {r["route"]: r for r in shared.ctl_json("show", "routes")["data"]}
+    shared.client.get("/hello")
+    shared.client.get("/nowhere")
+
+    def counted():
+        after = {r["route"]: r for r in shared.ctl_json("show", "routes")["data"]}
+        return after["hello"]["responses_2xx"] > before["hello"]["responses_2xx"] and \
+            after["(none)"]["responses_4xx"] > before["(none)"]["responses_4xx"]
+    wait_for(counted, "the counters")
+    assert "boxoffice.CreateOrder" in before
+
+
+def test_show_sales(shared):
+    shared.create_event("figures", 10)
+    shared.buy("ann", quantity=3, event="figures")
+    row = next(r for r in shared.ctl_json("show", "sales")["data"] if r["event"] == "figures")
+    assert (row["state"], row["quota"], row["held"], row["free"], row["sold"], row["oversold"]) == \
+        ("open", 10, 3, 7, 0, 0)
+    assert "figures" in shared.ctl("show", "sales").stdout
+
+
+def test_show_config_origin(shared):
+    rows = shared.ctl_json("show", "config", "--origin")["data"]
+    text = json.dumps(rows)
+    assert "rushgate.yaml" in text and "default" in text
+
+
+def test_show_upstreams(shared):
+    def up():
+        row = shared.ctl_json("show", "upstreams")["data"][0]
+        return row["upstream"] == "boxoffice" and row["state"] == "up"
+    wait_for(up, "the upstream to be seen up")
+
+
+def test_sale_commands(shared):
+    shared.create_event("steered")
+    for word, state in (("pause", "paused"), ("resume", "open"), ("close", "closed"), ("open", "open")):
+        data = shared.ctl_json("sale", word, "steered", "--reason", "a test")["data"]
+        assert data["state"] == state
+    assert "a test" in shared.error_log()
+
+
+# ---- exit codes ----
+
+def test_exit_1_refused(plain):
+    assert plain.ctl_json("show", "sales", check=1)["error"]["code"] == "refused"
+
+
+@pytest.mark.parametrize("words", [
+    ("frobnicate",), ("show",), ("show", "everything"), ("sale", "pause"), ("status", "extra"),
+    ("--nonsense", "status"), ("reload", "--wait", "soon"), ("completion", "tcsh"),
+])
+def test_exit_2_usage(shared, words):
+    done = shared.ctl(*words, check=2)
+    assert done.stderr and not done.stdout
+
+
+def test_exit_3_not_running(tmp_path):
+    assert rushctl("-s", str(tmp_path / "none.sock"), "status").returncode == 3
+    stale = tmp_path / "stale.sock"
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(stale))
+    done = rushctl("-s", str(stale), "--json", "status")
+    assert done.returncode == 3 and json.loads(done.stdout)["error"]["code"] == "not_running"
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None,
+                    reason="needs root and setpriv")
+def test_exit_4_permission(make_gateway):
+    gateway = make_gateway({"admin": {"socket_mode": "0666"}}).start()
+    os.chmod(gateway.path("run"), 0o755)
+    # The build directory need not be readable for somebody else.
+    program = shutil.copy(os.path.join(BUILD, "rushctl"), gateway.path("rushctl"))
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, "-s",
+               gateway.path("run", "rushgate.sock")]
+    look = subprocess.run(command + ["status"], capture_output=True, text=True, timeout=60)
+    assert look.returncode == 0, look
+    done = subprocess.run(command + ["--json", "reload"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 4 and json.loads(done.stdout)["error"]["code"] == "permission"
+    assert gateway.process.poll() is None
+    os.chmod(gateway.path("run", "rushgate.sock"), 0o600)
+    assert subprocess.run(command + ["status"], capture_output=True, timeout=60).returncode == 4
+
+
+def test_exit_5_invalid(tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("worker: 2\n")
+    done = rushctl("check", str(bad))
+    assert done.returncode == 5
+    assert f"{bad}:1:1: error:" in done.stdout + done.stderr
+
+
+def test_exit_7_not_found(shared):
+    document = shared.ctl_json("sale", "pause", "nowhere", check=7)
+    assert document["schema"] == "rushgate.error/1"
+    assert document["error"]["code"] == "not_found" and "nowhere" in document["error"]["message"]
+
+
+def test_stop(gateway):
+    gateway.ctl("stop")
+    assert gateway.process.wait(20) == 0
+    gateway.ctl("status", check=3)
+
+
+def test_drain(plain):
+    plain.ctl("drain")
+    wait_for(lambda: not plain.processes("worker"), "the workers to go")
+    assert plain.ctl_json("status")["data"]["state"] == "draining"
+
+
+# ---- completion ----
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(tmp_path, shell):
+    done = rushctl("completion", shell)
+    assert done.returncode == 0 and "rushctl" in done.stdout
+    if shutil.which(shell):
+        script = tmp_path / "completion"
+        script.write_text(done.stdout)
+        assert subprocess.run([shell, "-n", str(script)], timeout=60).returncode == 0
+
+
+def test_completion_words(shared):
+    done = shared.ctl("__complete", "sh")
+    assert "show" in done.stdout.split()
+    done = shared.ctl("__complete", "show", "w")
+    assert "workers" in done.stdout.split()
+
+
+def test_control_socket_is_not_for_everyone(shared):
+    assert os.stat(shared.path("run", "rushgate.sock")).st_mode & 0o007 == 0
+
+
+def test_socket_takes_nonsense(shared):
+    """Whatever is written to the socket, the daemon stays."""
+    for data in (b"\n", b"hello\n", b"{}\n", b'{"v":1}\n', b'{"v":1,"argv":"x"}\n',
+                 b'{"v":9,"argv":["status"]}\n', b"[" * 10000 + b"\n", b"x" * 200000, b"\0\xff\n"):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(5)
+            s.connect(shared.path("run", "rushgate.sock"))
+            try:
+                s.sendall(data)
+                s.shutdown(socket.SHUT_WR)
+                answer = s.recv(65536)
+            except (BrokenPipeError, ConnectionResetError):
+                continue
+            if answer:
+                assert "error" in json.loads(answer)
+    assert shared.ctl_json("status")["data"]["state"] == "running"

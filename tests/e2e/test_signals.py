@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Starting, stopping, signals, the pid file and its lock."""
+
+import os
+import signal
+import stat
+import subprocess
+import threading
+import time
+
+import pytest
+
+from client import compose
+from gateway import BUILD, SHORT, plain_config, process_alive, wait_for
+
+
+def test_term_stops_now(plain):
+    children = plain.marked_processes()
+    with plain.client.connect() as c:
+        assert c.request("GET", "/hello").status == 200
+        start = time.monotonic()
+        plain.stop(signal.SIGTERM)
+        assert c.closed()
+    assert plain.process.returncode == 0
+    assert SHORT or time.monotonic() - start < 3
+    assert not any(process_alive(p) for p in children)
+    assert not os.path.exists(plain.path("run", "rushgate.pid"))
+    assert not os.path.exists(plain.path("run", "rushgate.sock"))
+
+
+def test_quit_drains(gateway):
+    """Requests in progress are answered; idle connections close; no new ones are taken."""
+    gateway.create_event("demo")
+    body = b'{"item":"standard"}'
+    idle, busy = gateway.client.connect(), gateway.client.connect()
+    assert idle.request("GET", "/hello").status == 200
+    busy.send(b"POST /api/v1/events/demo/orders HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\n"
+              b"Idempotency-Key: k\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5])
+    wait_for(lambda: sum(r["requests"] for r in gateway.ctl_json("show", "workers")["data"]),
+             "the request to be seen")
+    gateway.process.send_signal(signal.SIGQUIT)
+    assert idle.closed()
+    wait_for(lambda: not gateway.is_ready(), "readyz to say no")
+    busy.send(body[5:])
+    answer = busy.response()
+    assert answer.status == 201 and answer.header("Connection") == "close"
+    assert busy.closed()
+    assert gateway.process.wait(20) == 0
+    with pytest.raises(OSError):
+        gateway.client.get("/hello")
+
+
+def test_int_is_term(plain):
+    plain.process.send_signal(signal.SIGINT)
+    assert plain.process.wait(20) == 0
+
+
+def test_winch_drains_the_workers(plain):
+    plain.process.send_signal(signal.SIGWINCH)
+    wait_for(lambda: not plain.processes("worker"), "the workers to go")
+    assert plain.process.poll() is None and plain.ctl_json("status")["data"]["state"] == "draining"
+    assert plain.admin.get("/healthz").status == 200
+    assert plain.admin.get("/readyz").status == 503
+    plain.process.send_signal(signal.SIGHUP)  # brings them back
+    wait_for(lambda: len(plain.processes("worker")) == 2 and plain.is_ready(), "the workers")
+    assert plain.client.get("/hello").status == 200
+
+
+def test_usr1_reopens_the_logs(plain):
+    access, error = plain.path("log", "access.log"), plain.path("log", "error.log")
+    plain.client.get("/hello?one")
+    wait_for(lambda: os.path.getsize(access), "a record")
+    os.rename(access, access + ".1")
+    os.rename(error, error + ".1")
+    plain.process.send_signal(signal.SIGUSR1)
+    wait_for(lambda: os.path.exists(access) and os.path.exists(error), "new log files")
+    plain.client.get("/hello?two")
+    wait_for(lambda: "two" in open(access).read(), "a record in the new file")
+    assert "two" not in open(access + ".1").read()
+
+
+def test_worker_ignores_what_is_the_masters(plain):
+    for pid in plain.processes("worker"):
+        os.kill(pid, signal.SIGHUP)
+        os.kill(pid, signal.SIGINT)
+    assert plain.client.get("/hello").status == 200
+
+
+def test_pid_file_and_lock(plain):
+    with open(plain.path("run", "rushgate.pid")) as f:
+        assert int(f.read()) == plain.process.pid
+    second = plain.spawn()
+    assert second.wait(20) != 0
+    assert plain.client.get("/hello").status == 200
+    with open(plain.path("run", "rushgate.pid")) as f:
+        assert int(f.read()) == plain.process.pid
+    plain.errors_expected = True
+
+
+def test_stale_pid_file(make_gateway):
+    gateway = make_gateway(base=plain_config())
+    os.makedirs(gateway.path("run"))
+    with open(gateway.path("run", "rushgate.pid"), "w") as f:
+        f.write("1\n")
+    gateway.start()
+    assert gateway.client.get("/hello").status == 200
+
+
+def test_daemon(make_gateway):
+    """-d returns when the gateway is ready, and leaves a pid file to stop it by."""
+    gateway = make_gateway(base=plain_config())
+    assert gateway.spawn("-d").wait(30) == 0
+    assert gateway.client.get("/hello").status == 200
+    with open(gateway.path("run", "rushgate.pid")) as f:
+        pid = int(f.read())
+    assert pid in gateway.processes("master")
+    gateway.ctl("stop")
+    wait_for(lambda: not process_alive(pid), "the daemon to end")
+
+
+def test_port_taken(make_gateway):
+    first = make_gateway(base=plain_config()).start()
+    config = plain_config()
+    config["listen"][0]["address"] = f"127.0.0.1:{first.port}"
+    second = make_gateway(base=config)
+    assert second.spawn().wait(30) == 1
+    assert str(first.port) in second.logs()
+    second.errors_expected = True
+
+
+def test_port_zero(make_gateway):
+    """The port that was taken is in rushctl status."""
+    gateway = make_gateway(base=plain_config())
+    gateway.config["listen"][0]["address"] = "127.0.0.1:0"
+    gateway.write_config()
+    gateway.start()
+    listeners = {row["name"]: row["address"]
+                 for row in gateway.ctl_json("status")["data"]["listeners"]}
+    gateway.port = int(listeners["public"].rsplit(":", 1)[1])
+    assert gateway.port != 0 and gateway.client.get("/hello").status == 200
+
+
+def test_several_listeners(make_gateway):
+    from gateway import free_port
+    config = plain_config()
+    config["listen"].append({"name": "second", "address": f"[::1]:{free_port()}"})
+    gateway = make_gateway(base=config).start()
+    port = int(gateway.config["listen"][1]["address"].rsplit(":", 1)[1])
+    from client import Client
+    assert Client("::1", port).request("GET", "/hello", None, {"Host": "a"}).status == 200
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_privileges_are_dropped(make_gateway):
+    gateway = make_gateway({"user": "nobody"}).start()
+    for role in ("worker", "keeper", "boxoffice"):
+        for pid in gateway.processes(role):
+            with open(f"/proc/{pid}/status") as f:
+                status = dict(line.split(":", 1) for line in f)
+            uids = status["Uid"].split()
+            assert "0" not in uids and "0" not in status["Gid"].split(), (role, uids)
+            assert int(status["CapEff"], 16) == 0 and status["NoNewPrivs"].strip() == "1"
+    gateway.create_event("demo")
+    assert gateway.buy("ann").status == 201
+    gateway.ctl("reload")
+    with open(f"/proc/{gateway.process.pid}/status") as f:
+        assert "Uid:\t0" in f.read()
+    for pid in gateway.marked_processes():
+        assert pid == gateway.process.pid or \
+            stat.S_IMODE(os.stat(gateway.path("data")).st_mode) & 0o007 == 0
+
+
+def test_workers_are_pinned(plain):
+    masks = [os.sched_getaffinity(pid) for pid in plain.processes("worker")]
+    assert all(len(m) == 1 for m in masks)
+    assert len(set(map(tuple, masks))) == min(2, len(os.sched_getaffinity(0)))
+
+
+def test_readiness_comes_after_the_box_office(make_gateway):
+    """readyz never says yes before a purchase could work."""
+    gateway = make_gateway()
+    gateway.process = gateway.spawn()
+    wait_for(gateway.is_ready, "readiness")
+    gateway.create_event("demo")
+    assert gateway.buy("ann").status == 201
+
+
+def test_systemd_notification(make_gateway):
+    import socket as s
+    gateway = make_gateway(base=plain_config())
+    with s.socket(s.AF_UNIX, s.SOCK_DGRAM) as notify:
+        notify.bind(gateway.path("notify"))
+        notify.settimeout(20)
+        gateway.process = gateway.spawn(env={"NOTIFY_SOCKET": gateway.path("notify")})
+        seen = ""
+        while "READY=1" not in seen:
+            seen += notify.recv(4096).decode() + "\n"
+        assert gateway.is_ready()
+        gateway.process.send_signal(signal.SIGHUP)
+        while "RELOADING=1" not in seen:
+            seen += notify.recv(4096).decode() + "\n"
+        gateway.process.send_signal(signal.SIGTERM)
+        while "STOPPING=1" not in seen:
+            seen += notify.recv(4096).decode() + "\n"
+    gateway.process.wait(20)
+
+
+def test_stop_under_load(plain):
+    """Stopping while hundreds of connections ask: it ends, cleanly and soon."""
+    stop = threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            try:
+                with plain.client.connect() as c:
+                    for _ in range(100):
+                        c.send(compose("GET", "/hello", None, None, "a"))
+                        c.response()
+            except OSError:
+                return
+
+    threads = [threading.Thread(target=ask) for _ in range(16)]
+    for t in threads:
+        t.start()
+    time.sleep(0.3)
+    plain.process.send_signal(signal.SIGQUIT)
+    try:
+        assert plain.process.wait(20) == 0
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
+
+
+def test_version_and_help():
+    for program, option in (("rushgate", "-v"), ("rushgate", "-h"), ("boxoffice", "--help"),
+                            ("stampede", "--help"), ("rushctl", "version"), ("rushctl", "help")):
+        done = subprocess.run([os.path.join(BUILD, program), option], capture_output=True, text=True,
+                              timeout=60)
+        assert done.returncode == 0 and done.stdout, (program, option, done)
+    done = subprocess.run([os.path.join(BUILD, "rushgate"), "--nonsense"], capture_output=True,
+                          timeout=60)
+    assert done.returncode == 2
