@@ -1,1 +1,19 @@
-# filled by the folder's first code
+noinst_LIBRARIES += src/boxoffice/libboxoffice.a
+src_boxoffice_libboxoffice_a_SOURCES = \
+	%D%/core/batch.c %D%/core/batch.h %D%/core/code.c %D%/core/code.h %D%/core/event.c \
+	%D%/core/event.h %D%/core/expiry.c %D%/core/expiry.h %D%/core/idempotency.c \
+	%D%/core/idempotency.h %D%/core/orders.c %D%/core/orders.h %D%/core/reason.h \
+	%D%/core/reasons.def %D%/core/sale.c %D%/core/sale.h %D%/core/sale_load.c \
+	%D%/core/sale_load.h %D%/core/sale_order.c %D%/core/sale_part.h %D%/core/sale_undo.c \
+	%D%/core/siphash.c %D%/core/siphash.h %D%/core/stock.c %D%/core/stock.h %D%/core/table.c \
+	%D%/core/table.h %D%/committer.c %D%/committer.h %D%/store.h %D%/store_check.c \
+	%D%/store_commit.c %D%/store_load.c %D%/store_sqlite.c %D%/store_sqlite.h
+
+BOXOFFICE_LIBS = src/boxoffice/libboxoffice.a src/rpc/librpc.a src/net/libnet.a src/base/libbase.a \
+	proto/libproto.a $(EVENT_LIBS) $(NGHTTP2_LIBS) $(PROTOBUF_C_LIBS) $(SQLITE_LIBS) -lpthread
+
+sbin_PROGRAMS += boxoffice
+boxoffice_SOURCES = \
+	%D%/answer.c %D%/main.c %D%/message.c %D%/service.c %D%/service.h %D%/service_admin.c \
+	%D%/service_event.c %D%/service_order.c %D%/service_part.h
+boxoffice_LDADD = $(BOXOFFICE_LIBS)

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Orders: what buyers call. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "boxoffice/service_part.h"
+#include "boxoffice.pb-c.h"
+
+#define PAGE_DEFAULT 50
+#define PAGE_MAX     1000
+
+/* 1 to max bytes of visible ASCII. */
+static bool is_token(struct slice v, size_t max)
+{
+    if (v.n == 0 || v.n > max)
+        return false;
+    for (size_t i = 0; i < v.n; i++)
+        if (v.p[i] <= ' ' || v.p[i] > '~')
+            return false;
+    return true;
+}
+
+/* The buyer the gateway vouches for; SLICE_NONE when nobody, or nobody that could be one. */
+static struct slice buyer_of(const struct rpc_server_call *call)
+{
+    struct slice v = rpc_server_meta(call, "rushgate-buyer");
+    return is_token(v, BUYER_MAX) ? v : SLICE_NONE;
+}
+
+static void order_decide(struct service *s, struct rpc_server_call *call,
+                         const Rushgate__Boxoffice__V1__CreateOrderRequest *m, struct slice buyer,
+                         struct slice key)
+{
+    struct order_request r = {.event = slice_str(m->event),
+                              .item = slice_str(m->item),
+                              .buyer = buyer,
+                              .key = key,
+                              .quantity = m->quantity,
+                              .user = call};
+    struct decision d;
+    enum reason why = sale_order(s->sale, clock_real_ns(), &r, &d);
+
+    if (why < REASON_COUNT)
+        s->stats.outcomes[why]++;
+    if (why == REASON_REPLAYED)
+        answer_order(s, call, d.order, why);
+    else if (why == REASON_INVALID)
+        answer_invalid(s, call, "quantity", "must be 1 to 100");
+    else
+        answer_other(s, call, why, &d);
+}
+
+static void order_refuse(struct service *s, struct rpc_server_call *call, enum reason why)
+{
+    s->stats.outcomes[why]++;
+    answer_refusal(s, call, why, NULL);
+}
+
+void on_create_order(struct service *s, struct rpc_server_call *call, const void *request)
+{
+    struct slice buyer = rpc_server_meta(call, "rushgate-buyer");
+    struct slice key = rpc_server_meta(call, "idempotency-key");
+
+    if (buyer.n == 0) {
+        order_refuse(s, call, REASON_IDENTITY);
+    } else if (!is_token(buyer, BUYER_MAX)) {
+        s->stats.outcomes[REASON_INVALID]++;
+        answer_invalid(s, call, "rushgate-buyer", "must be 1 to 128 visible ASCII characters");
+    } else if (key.n == 0) {
+        order_refuse(s, call, REASON_KEY_MISSING);
+    } else if (!is_token(key, ORDER_KEY_MAX)) {
+        s->stats.outcomes[REASON_INVALID]++;
+        answer_invalid(s, call, "idempotency-key", "must be 1 to 255 visible ASCII characters");
+    } else if (call->deadline_ns != 0 && call->deadline_ns <= loop_now(s->loop)) {
+        order_refuse(s, call, REASON_DEADLINE);
+    } else {
+        order_decide(s, call, request, buyer, key);
+    }
+}
+
+void on_get_order(struct service *s, struct rpc_server_call *call, const void *request)
+{
+    const Rushgate__Boxoffice__V1__GetOrderRequest *m = request;
+    struct order_ref r = {slice_str(m->event), slice_str(m->code), buyer_of(call),
+                          slice_str(m->secret), call};
+    struct decision d;
+    enum reason why = sale_find(s->sale, clock_real_ns(), &r, &d);
+
+    if (why == REASON_DONE)
+        answer_order(s, call, d.order, why);
+    else
+        answer_other(s, call, why, &d);
+}
+
+typedef enum reason order_action(struct sale *s, uint64_t now_ns, const struct order_ref *r,
+                                 struct decision *d);
+
+static void act(struct service *s, struct rpc_server_call *call,
+                const Rushgate__Boxoffice__V1__OrderActionRequest *m, order_action *action)
+{
+    struct order_ref r = {slice_str(m->event), slice_str(m->code), buyer_of(call),
+                          slice_str(m->secret), call};
+    struct decision d;
+    enum reason why = action(s->sale, clock_real_ns(), &r, &d);
+
+    if (why == REASON_DONE)
+        answer_order(s, call, d.order, why);
+    else
+        answer_other(s, call, why, &d);
+}
+
+void on_confirm_order(struct service *s, struct rpc_server_call *call, const void *request)
+{
+    act(s, call, request, sale_confirm);
+}
+
+void on_cancel_order(struct service *s, struct rpc_server_call *call, const void *request)
+{
+    act(s, call, request, sale_cancel);
+}
+
+/* Where a page begins: the token is the code of its first order. 0: at no order of this buyer. */
+static uint32_t page_start(const struct service *s, const struct buyer *b, struct slice token,
+                           uint32_t buyer)
+{
+    const struct order *o;
+    uint64_t id;
+
+    if (token.n == 0)
+        return b->newest;
+    if (!code_read(&s->sale->code, token, &id))
+        return 0;
+    o = order_get(&s->sale->orders, id);
+    return o != NULL && o->buyer == buyer ? (uint32_t)id : 0;
+}
+
+/* Fills one page with durable orders; false when memory is out. *next: first order of the next
+ * page. */
+static bool page_fill(struct service *s, uint32_t id, uint32_t size,
+                      Rushgate__Boxoffice__V1__ListOrdersResponse *out, uint32_t *next)
+{
+    uint64_t now_ns = clock_real_ns();
+
+    out->results = arena_alloc(&s->arena, size * sizeof *out->results);
+    if (out->results == NULL)
+        return false;
+    while (id != 0 && out->n_results < size) {
+        const struct order *o = order_get(&s->sale->orders, id);
+        if (!(o->flags & ORDER_NEW)) {
+            out->results[out->n_results] = message_order(s, id, now_ns);
+            if (out->results[out->n_results++] == NULL)
+                return false;
+        }
+        id = o->older;
+    }
+    *next = id;
+    return true;
+}
+
+/* Does a change of one of the page's orders wait for the disk? Then the page waits, too. */
+static bool page_busy(const struct service *s, uint32_t id, uint32_t size)
+{
+    for (; id != 0 && size > 0; size--) {
+        const struct order *o = order_get(&s->sale->orders, id);
+        if (!(o->flags & ORDER_NEW) && o->batch > s->sale->durable_seq)
+            return true;
+        id = o->older;
+    }
+    return false;
+}
+
+void on_list_orders(struct service *s, struct rpc_server_call *call, const void *request)
+{
+    const Rushgate__Boxoffice__V1__ListOrdersRequest *m = request;
+    Rushgate__Boxoffice__V1__ListOrdersResponse out =
+        RUSHGATE__BOXOFFICE__V1__LIST_ORDERS_RESPONSE__INIT;
+    const struct sale_event *e = sale_event(s->sale, slice_str(m->event));
+    struct slice buyer = buyer_of(call), token = slice_str(m->page_token);
+    uint32_t number, id, next = 0;
+    uint32_t size = m->page_size == 0 ? PAGE_DEFAULT : (uint32_t)m->page_size;
+    char code[CODE_LEN + 1];
+
+    if (buyer.n == 0 || e == NULL) {
+        answer_refusal(s, call, buyer.n == 0 ? REASON_IDENTITY : REASON_NOT_FOUND, NULL);
+        return;
+    }
+    if (m->page_size < 0 || size > PAGE_MAX) {
+        answer_invalid(s, call, "page_size", "must be 1 to 1000");
+        return;
+    }
+    number = buyer_find(&s->sale->orders, e->id, buyer);
+    id = number == 0 ? 0 : page_start(s, buyer_at(&s->sale->orders, number), token, number);
+    if (id == 0 && token.n > 0) {
+        answer_invalid(s, call, "page_token", "is not one of yours");
+    } else if (page_busy(s, id, size)) {
+        answer_other(s, call, REASON_AGAIN, NULL);
+    } else if (!page_fill(s, id, size, &out, &next)) {
+        answer_refusal(s, call, REASON_OVERLOADED, NULL);
+    } else {
+        if (next != 0) {
+            code_write(&s->sale->code, next, code);
+            out.next_page_token = code;
+        }
+        answer_message(s, call, &out.base);
+    }
+}

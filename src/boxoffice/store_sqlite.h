@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The SQLite store. One file in WAL mode, synchronous=FULL; times are nanoseconds since the epoch,
+ * UTC.
+ *
+ *   meta    key, value              epoch, code_key (16 bytes)
+ *   events  id, slug, name, state, presale_start_ns, presale_end_ns, hold_ns, max_per_buyer
+ *   items   id, event, slug, name, price, currency, quota
+ *   orders  id (append only), event, item, quantity, status, buyer, idempotency_key, created_ns,
+ *           expires_ns, secret (16 bytes)      status: 1 pending, 2 paid, 3 expired, 4 canceled
+ *   units   id = item << 32 | unit, order_id   a unit that is held or sold; a free one has no row
+ *
+ * An order costs appends at the right edge of two trees and no index of random values. The database
+ * itself refuses an oversell: a unit is a key, so it cannot be there twice, and a trigger refuses
+ * one at or above the quota of its item, or of an item that does not exist.
+ */
+#ifndef BOXOFFICE_STORE_SQLITE_H
+#define BOXOFFICE_STORE_SQLITE_H
+
+#include <sqlite3.h>
+
+#include "boxoffice/store.h"
+
+enum sqlite_stmt {
+    STMT_BEGIN,
+    STMT_COMMIT,
+    STMT_ROLLBACK,
+    STMT_EPOCH,
+    STMT_PROBE,
+    STMT_ORDER_NEW,
+    STMT_ORDER_STATUS,
+    STMT_UNIT_NEW,
+    STMT_UNIT_FREE,
+    STMT_EVENT_NEW,
+    STMT_EVENT_STATE,
+    STMT_ITEM_NEW,
+    STMT_COUNT,
+};
+
+struct store_sqlite {
+    struct store store;
+    char *path;  /* owned */
+    int lock_fd; /* of path.lock, flocked as long as we live */
+    sqlite3 *db; /* NULL while recovery has not opened it again */
+    sqlite3_stmt *stmt[STMT_COUNT];
+    unsigned wal_frames;  /* in the WAL after the last commit */
+    unsigned wal_checked; /* frames when the last checkpoint could not finish */
+    unsigned batch_changes;
+};
+
+/* Opens the database and prepares the statements; makes or migrates the schema. */
+bool sqlite_connect(struct store_sqlite *s, struct buf *err);
+void sqlite_disconnect(struct store_sqlite *s);
+
+enum store_outcome sqlite_commit(struct store *s, const struct batch *b);
+bool sqlite_recover(struct store *s, bool reopen);
+bool sqlite_load(struct store *s, struct sale *sale, uint64_t now_ns, struct buf *err);
+void sqlite_tidy(struct store *s, bool busy);
+
+#endif
