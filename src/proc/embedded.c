@@ -57,6 +57,7 @@ static void prepare(int ready_fd)
 
 void embedded_exec(const struct master *m, int ready_fd)
 {
+    static const char *const levels[] = {"error", "warn", "notice", "info", "debug"};
     const struct conf_process *p = m->process;
     char program[4096], fd[16];
     const char *args[12];
@@ -72,6 +73,8 @@ void embedded_exec(const struct master *m, int ready_fd)
     args[n++] = p->boxoffice_store;
     args[n++] = "--ready-fd";
     args[n++] = fd;
+    args[n++] = "--level";
+    args[n++] = levels[log_get_level()];
     if (p->log_error != NULL) {
         args[n++] = "--log";
         args[n++] = p->log_error;
