@@ -100,7 +100,7 @@ static bool is_json_object(struct slice text)
 static struct slice problem_members(struct slice object)
 {
     object = slice_trim(object);
-    if (object.n <= 2 || object.p[0] != '{' || object.p[object.n - 1] != '}' || !json_valid(object))
+    if (object.n <= 2 || !is_json_object(object))
         return SLICE_NONE;
     return slice_of(object.p + 1, object.n - 2);
 }
