@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * /metrics: Prometheus text. Nothing is asked for here and nothing waits: all figures are in shared
+ * memory or were fetched before. Figures of processes that come and go are cumulative over
+ * respawns, as the metric zone keeps them.
+ */
+#include "config.h"
+
+#include "admin/parts.h"
+#include "base/clock.h"
+
+/* Of the 104 buckets every octave from 64 us to 16.8 s: enough to draw, cheap to keep. */
+#define LE_FIRST 24u
+#define LE_LAST  96u
+#define LE_STEP  4u
+
+/* Events with figures of their own; a scrape must stay a scrape. */
+#define EVENTS_MAX 1000u
+
+static void head(struct buf *out, const char *name, const char *type, const char *help)
+{
+    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* A label's value: backslash, quote and newline escaped, what is not UTF-8 replaced. */
+static void label_value(struct buf *out, struct slice s)
+{
+    while (s.n > 0) {
+        size_t n = utf8_len(s);
+        if (n == 0)
+            buf_str(out, "\xef\xbf\xbd");
+        else if (*s.p == '\\' || *s.p == '"')
+            buf_printf(out, "\\%c", *s.p);
+        else if (*s.p == '\n')
+            buf_str(out, "\\n");
+        else
+            buf_add(out, s.p, n);
+        n = n > 0 ? n : 1;
+        s = slice_of(s.p + n, s.n - n);
+    }
+}
+
+static void label(struct buf *out, const char *before, const char *name, struct slice value)
+{
+    buf_printf(out, "%s%s=\"", before, name);
+    label_value(out, value);
+    buf_char(out, '"');
+}
+
+static void seconds(struct buf *out, uint64_t ns)
+{
+    buf_printf(out, "%llu.%09llu", (unsigned long long)(ns / NS_PER_S),
+               (unsigned long long)(ns % NS_PER_S));
+}
+
+static void simple(struct buf *out, const char *name, const char *type, const char *help,
+                   uint64_t value)
+{
+    head(out, name, type, help);
+    buf_printf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static const struct {
+    const char *name, *labels, *help;
+} counters[METRIC_COUNTERS] = {
+#define COUNTER(id, prom, labels, help) [METRIC_##id] = {prom, labels, help},
+#include "metric/counters.def"
+#undef COUNTER
+};
+
+static void write_counters(const struct exposition *x, struct buf *out)
+{
+    for (unsigned i = 0; i < METRIC_COUNTERS; i++) {
+        /* Lines of counters.def that differ only in labels are one metric. */
+        if (i == 0 || slice_eq(slice_str(counters[i].name), slice_str(counters[i - 1].name)) == 0)
+            head(out, counters[i].name, "counter", counters[i].help);
+        buf_str(out, counters[i].name);
+        if (counters[i].labels[0] != '\0')
+            buf_printf(out, "{%s}", counters[i].labels);
+        buf_printf(out, " %llu\n",
+                   (unsigned long long)metric_counter_total(x->metrics, CONTROL_SLOTS,
+                                                            (enum metric_counter)i));
+    }
+}
+
+static uint32_t workers_of(const struct exposition *x)
+{
+    uint32_t n = atomic_load_explicit(&x->control->workers, memory_order_relaxed);
+
+    return n < CONTROL_WORKERS ? n : CONTROL_WORKERS;
+}
+
+static struct slice route_label(const struct exposition *x, uint32_t route)
+{
+    /* Nobody's name: requests that matched no route. */
+    return route == 0 ? SLICE_LIT("(none)") : slice_str(metric_route_name(x->metrics, route));
+}
+
+static uint32_t routes_of(const struct exposition *x)
+{
+    uint32_t n = 1;
+
+    while (n < METRIC_ROUTES && metric_route_name(x->metrics, n) != NULL)
+        n++;
+    return n;
+}
+
+static void write_route_requests(const struct exposition *x, uint32_t routes, struct buf *out)
+{
+    static const char *const classes[6] = {"gone", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    static const char name[] = "rushgate_http_requests_total";
+    struct metric_route_total t;
+
+    head(out, name, "counter",
+         "Requests answered, by route and class of status; gone: the client left before the "
+         "answer.");
+    for (uint32_t r = 0; r < routes; r++) {
+        metric_route_total(x->metrics, workers_of(x), r, &t);
+        for (unsigned i = 0; i < 6; i++) {
+            buf_str(out, name);
+            label(out, "{", "route", route_label(x, r));
+            buf_printf(out, ",code=\"%s\"} %llu\n", classes[i], (unsigned long long)t.status[i]);
+        }
+    }
+}
+
+static void write_histogram(const struct exposition *x, uint32_t route, struct buf *out)
+{
+    static const char name[] = "rushgate_http_request_duration_seconds";
+    struct metric_route_total t;
+    uint64_t seen = 0;
+
+    metric_route_total(x->metrics, workers_of(x), route, &t);
+    for (unsigned i = 0, next = LE_FIRST; i <= LE_LAST; i++) {
+        seen += t.latency[i];
+        if (i != next)
+            continue;
+        next += LE_STEP;
+        buf_printf(out, "%s_bucket", name);
+        label(out, "{", "route", route_label(x, route));
+        buf_printf(out, ",le=\"%g\"} %llu\n", (double)histogram_bound_ns(i) / (double)NS_PER_S,
+                   (unsigned long long)seen);
+    }
+    buf_printf(out, "%s_bucket", name);
+    label(out, "{", "route", route_label(x, route));
+    buf_printf(out, ",le=\"+Inf\"} %llu\n%s_sum", (unsigned long long)t.count, name);
+    label(out, "{", "route", route_label(x, route));
+    buf_str(out, "} ");
+    seconds(out, t.sum_ns);
+    buf_printf(out, "\n%s_count", name);
+    label(out, "{", "route", route_label(x, route));
+    buf_printf(out, "} %llu\n", (unsigned long long)t.count);
+}
+
+static void write_routes(const struct exposition *x, struct buf *out)
+{
+    uint32_t routes = routes_of(x);
+
+    write_route_requests(x, routes, out);
+    head(out, "rushgate_http_request_duration_seconds", "histogram",
+         "From the first byte of a request to the answer handed to the kernel.");
+    for (uint32_t r = 0; r < routes; r++)
+        write_histogram(x, r, out);
+}
+
+/* Figures of one process, each a column of its slot. */
+enum worker_figure {
+    FIGURE_UP,
+    FIGURE_CONNECTIONS,
+    FIGURE_REQUESTS,
+    FIGURE_LAG,
+    FIGURE_BUSY,
+    FIGURE_GENERATION,
+    FIGURE_AGE,
+    FIGURE_STARTS,
+    FIGURE_COUNT
+};
+
+static const struct {
+    const char *name, *type, *help;
+    bool in_ns;
+} figures[FIGURE_COUNT] = {
+    [FIGURE_UP] = {"rushgate_worker_up", "gauge", "1: the process is ready.", false},
+    [FIGURE_CONNECTIONS] = {"rushgate_worker_connections", "gauge", "Client connections open.",
+                            false},
+    [FIGURE_REQUESTS] = {"rushgate_worker_requests", "gauge", "Requests being handled.", false},
+    [FIGURE_LAG] = {"rushgate_worker_loop_lag_seconds", "gauge",
+                    "Longest turn of the event loop in the last second.", true},
+    [FIGURE_BUSY] = {"rushgate_worker_busy_seconds_total", "counter",
+                     "Time the present process spent in callbacks.", true},
+    [FIGURE_GENERATION] = {"rushgate_worker_config_generation", "gauge",
+                           "Configuration generation used for new requests.", false},
+    [FIGURE_AGE] = {"rushgate_worker_heartbeat_age_seconds", "gauge",
+                    "Time since the event loop was last seen turning.", true},
+    [FIGURE_STARTS] = {"rushgate_worker_starts_total", "counter", "Processes started in the slot.",
+                       false},
+};
+
+static uint64_t get64(const _Atomic uint64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static uint64_t figure(const struct slot *s, enum worker_figure f, uint64_t now_ns)
+{
+    uint64_t beat = get64(&s->heartbeat_ns);
+
+    switch (f) {
+    case FIGURE_UP:
+        return atomic_load_explicit(&s->state, memory_order_relaxed) == SLOT_READY;
+    case FIGURE_CONNECTIONS:
+        return get64(&s->connections);
+    case FIGURE_REQUESTS:
+        return get64(&s->requests);
+    case FIGURE_LAG:
+        return get64(&s->loop_lag_ns);
+    case FIGURE_BUSY:
+        return get64(&s->busy_ns);
+    case FIGURE_GENERATION:
+        return get64(&s->generation);
+    case FIGURE_AGE:
+        return now_ns > beat ? now_ns - beat : 0;
+    case FIGURE_STARTS:
+        return atomic_load_explicit(&s->starts, memory_order_relaxed);
+    default:
+        return 0;
+    }
+}
+
+static void write_processes(const struct exposition *x, struct buf *out)
+{
+    for (unsigned f = 0; f < FIGURE_COUNT; f++) {
+        head(out, figures[f].name, figures[f].type, figures[f].help);
+        for (unsigned i = 0; i < CONTROL_SLOTS; i++) {
+            const struct slot *s = &x->control->slots[i];
+            uint64_t v = figure(s, (enum worker_figure)f, x->now_ns);
+            if (i < CONTROL_WORKERS ? i >= workers_of(x)
+                                    : atomic_load_explicit(&s->starts, memory_order_relaxed) == 0)
+                continue;
+            if (i < CONTROL_WORKERS)
+                buf_printf(out, "%s{worker=\"%u\"} ", figures[f].name, i);
+            else
+                buf_printf(out, "%s{worker=\"%s\"} ", figures[f].name,
+                           i == CONTROL_KEEPER ? "keeper" : "boxoffice");
+            if (figures[f].in_ns)
+                seconds(out, v);
+            else
+                buf_u64(out, v);
+            buf_char(out, '\n');
+        }
+    }
+}
+
+static void write_endpoints(const struct exposition *x, struct buf *out)
+{
+    const struct conf_root *root = x->root;
+
+    head(out, "rushgate_upstream_endpoint_up", "gauge",
+         "1: the endpoint's health checks pass. Endpoints that are not checked are left out.");
+    for (uint32_t i = 0; i < root->upstreams.n; i++) {
+        const struct conf_upstream *u = &conf_upstreams(root)[i];
+        const struct conf_endpoint *e = conf_at(root, u->endpoints);
+        for (uint32_t k = 0; u->health_interval_ms > 0 && k < u->endpoints.n; k++) {
+            if (e[k].stat >= CONTROL_ENDPOINTS)
+                continue;
+            buf_str(out, "rushgate_upstream_endpoint_up");
+            label(out, "{", "upstream", conf_slice(root, u->name));
+            label(out, ",", "endpoint", conf_slice(root, e[k].address));
+            buf_printf(out, "} %d\n", get64(&x->control->endpoint_down[e[k].stat]) == 0);
+        }
+    }
+}
+
+static void write_config(const struct exposition *x, struct buf *out)
+{
+    head(out, "rushgate_build_info", "gauge", "Constant 1; the label says what runs.");
+    buf_str(out, "rushgate_build_info");
+    label(out, "{", "version", slice_str(x->version));
+    buf_str(out, "} 1\n");
+    head(out, "rushgate_start_time_seconds", "gauge", "When the master started.");
+    buf_str(out, "rushgate_start_time_seconds ");
+    seconds(out, get64(&x->control->started_real_ns));
+    buf_char(out, '\n');
+    simple(out, "rushgate_workers", "gauge", "Workers configured.", workers_of(x));
+    simple(out, "rushgate_draining", "gauge", "1: no new requests are wanted.",
+           atomic_load_explicit(&x->control->draining, memory_order_relaxed));
+    if (x->root == NULL)
+        return;
+    simple(out, "rushgate_config_generation", "gauge", "Configuration generation in force.",
+           x->root->generation);
+    head(out, "rushgate_config_last_reload_timestamp_seconds", "gauge",
+         "When the configuration in force was loaded.");
+    buf_str(out, "rushgate_config_last_reload_timestamp_seconds ");
+    seconds(out, x->root->loaded_real_ns);
+    buf_char(out, '\n');
+    write_endpoints(x, out);
+}
+
+static void write_log(const struct exposition *x, struct buf *out)
+{
+    simple(out, "rushgate_access_log_written_total", "counter",
+           "Access records written to the file.", x->log->written);
+    simple(out, "rushgate_access_log_lost_total", "counter",
+           "Access records that could not be written to the file.", x->log->lost);
+    simple(out, "rushgate_access_log_corrupt_total", "counter",
+           "Times a ring held bytes that are no record.", x->log->bad);
+}
+
+/* --- the box office --- */
+
+static void event_line(struct buf *out, const char *name,
+                       const Rushgate__Boxoffice__V1__EventStats *e, const char *extra,
+                       long long value)
+{
+    buf_str(out, name);
+    label(out, "{", "event", slice_str(e->event));
+    buf_printf(out, "%s} %lld\n", extra, value);
+}
+
+static void write_events(const box_stats *b, struct buf *out)
+{
+    size_t n = b->n_events < EVENTS_MAX ? b->n_events : EVENTS_MAX;
+
+    head(out, "rushgate_event_units", "gauge", "Units of an event by state.");
+    for (size_t i = 0; i < n; i++) {
+        event_line(out, "rushgate_event_units", b->events[i], ",state=\"free\"",
+                   b->events[i]->free);
+        event_line(out, "rushgate_event_units", b->events[i], ",state=\"held\"",
+                   b->events[i]->held);
+        event_line(out, "rushgate_event_units", b->events[i], ",state=\"sold\"",
+                   b->events[i]->sold);
+    }
+    head(out, "rushgate_event_quota_units", "gauge", "Units there are to sell.");
+    for (size_t i = 0; i < n; i++)
+        event_line(out, "rushgate_event_quota_units", b->events[i], "", b->events[i]->quota);
+    head(out, "rushgate_event_oversold_units", "gauge",
+         "Units held or sold beyond the quota. Must be 0.");
+    for (size_t i = 0; i < n; i++)
+        event_line(out, "rushgate_event_oversold_units", b->events[i], "",
+                   (long long)b->events[i]->oversold);
+    head(out, "rushgate_event_open", "gauge", "1: the sale is open.");
+    for (size_t i = 0; i < n; i++)
+        event_line(out, "rushgate_event_open", b->events[i], "",
+                   b->events[i]->state == RUSHGATE__BOXOFFICE__V1__SALE_STATE__open);
+    head(out, "rushgate_event_sold_total", "counter",
+         "Units whose orders were confirmed since the box office started.");
+    for (size_t i = 0; i < n; i++)
+        event_line(out, "rushgate_event_sold_total", b->events[i], "",
+                   (long long)b->events[i]->sold_total);
+}
+
+static void write_store(const box_stats *b, struct buf *out)
+{
+    head(out, "rushgate_purchases_total", "counter",
+         "Orders asked for since the box office started, by outcome.");
+    for (size_t i = 0; i < b->n_purchases; i++) {
+        buf_str(out, "rushgate_purchases_total");
+        label(out, "{", "outcome", slice_str(b->purchases[i]->outcome));
+        buf_printf(out, "} %llu\n", (unsigned long long)b->purchases[i]->count);
+    }
+    simple(out, "rushgate_boxoffice_batches_total", "counter", "Group commits.", b->batches);
+    simple(out, "rushgate_boxoffice_batch_orders_total", "counter", "Orders in group commits.",
+           b->batch_orders);
+    head(out, "rushgate_boxoffice_commit_seconds_total", "counter", "Time spent in group commits.");
+    buf_str(out, "rushgate_boxoffice_commit_seconds_total ");
+    seconds(out, b->commit_ns);
+    buf_char(out, '\n');
+    simple(out, "rushgate_boxoffice_commit_failures_total", "counter", "Group commits that failed.",
+           b->commit_failures);
+    simple(out, "rushgate_boxoffice_store_bytes", "gauge", "Size of the store.", b->store_bytes);
+}
+
+void exposition_write(const struct exposition *x, struct buf *out)
+{
+    write_config(x, out);
+    write_processes(x, out);
+    write_counters(x, out);
+    write_log(x, out);
+    write_routes(x, out);
+    if (!x->box_configured)
+        return;
+    simple(out, "rushgate_boxoffice_up", "gauge", "1: the box office answers.", x->box != NULL);
+    if (x->box != NULL) {
+        write_events(x->box, out);
+        write_store(x->box, out);
+    }
+}
