@@ -37,7 +37,8 @@ struct conf *conf_load_with(const char *file, const struct conf_options *o, stru
     c->prefix = absolute_prefix(c, o->prefix ? o->prefix : "/");
     c->dir = directory(c, file);
     conf_load_tree(c, file);
-    conf_check(c);
+    if (!c->incomplete)
+        conf_check(c);
     if (c->diag.total > 0) {
         diag_print(&c->diag, errors);
         conf_free(&c);

@@ -338,6 +338,13 @@ static bool seen_before(struct conf *c, const struct chain *up, const struct sta
 static void load_file(struct conf *c, const char *name, struct conf_pos from,
                       const struct chain *up);
 
+/* A directory that is not there holds no files; one that cannot be read is worth an error. */
+static int on_glob_error(const char *path, int err)
+{
+    (void)path;
+    return err != ENOENT && err != ENOTDIR;
+}
+
 /* Patterns are relative to the directory of the file that has them. */
 static void include_one(struct conf *c, const struct node *e, const struct chain *self)
 {
@@ -352,7 +359,7 @@ static void include_one(struct conf *c, const struct node *e, const struct chain
         load_file(c, pattern, e->at, self);
         return;
     }
-    rc = glob(pattern, GLOB_ERR, NULL, &found); /* sorts */
+    rc = glob(pattern, 0, on_glob_error, &found); /* sorts */
     if (rc != 0 && rc != GLOB_NOMATCH)
         diag_error(&c->diag, e->at, NULL, "include: cannot list \"%s\"", pattern);
     for (size_t i = 0; rc == 0 && i < found.gl_pathc; i++)
@@ -373,6 +380,7 @@ static void load_file(struct conf *c, const char *name, struct conf_pos from,
 
     if (text == NULL) {
         int err = errno;
+        c->incomplete = true;
         if (up == NULL)
             from.file = diag_add_source(&c->diag, name, xstrdup(""), 0);
         diag_error(&c->diag, from, NULL, "%s%s%scannot read it: %s", up ? "include: " : "",
@@ -388,8 +396,10 @@ static void load_file(struct conf *c, const char *name, struct conf_pos from,
     self.dev = st.st_dev;
     self.ino = st.st_ino;
     y = yaml_load(&c->diag, diag_add_source(&c->diag, name, text, n), &c->arena);
-    if (y == NULL)
+    if (y == NULL) {
+        c->incomplete = true;
         return;
+    }
     fill_map(c, c->root, y);
     for (unsigned i = before, end = include->n; i < end; i++)
         if (include->kids[i]->text != NULL)
@@ -431,7 +441,7 @@ static void defaults(struct conf *c, struct node *n)
     }
     if (setting_required(n->id) && !n->bad && (!n->set || (setting_is_list(n->id) && n->n == 0))) {
         n->bad = true;
-        if (!n->up->bad)
+        if (!n->up->bad && !c->incomplete)
             diag_error(&c->diag, nearest_place(n), NULL, "%s needs \"%s\"",
                        node_path_text(c, n->up), conf_settings[n->id].key);
     }

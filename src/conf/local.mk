@@ -5,3 +5,31 @@ src_conf_libconf_a_SOURCES = \
 	%D%/router_build.c %D%/router_index.h %D%/router_template.c %D%/routes.c %D%/schema.c \
 	%D%/schema.def %D%/schema.h %D%/show.c %D%/tree.c %D%/tree.h %D%/value.c %D%/value.h %D%/yaml.c \
 	%D%/yaml.h
+
+# What docs/ says about the settings comes from the schema. The results are in the repository, and a unit
+# test sees when they are old.
+check_PROGRAMS += src/conf/print_reference
+src_conf_print_reference_SOURCES = %D%/print_reference.c
+src_conf_print_reference_LDADD = src/conf/libconf.a src/base/libbase.a
+.PHONY: reference
+reference: src/conf/print_reference
+	src/conf/print_reference markdown >$(srcdir)/docs/configuration.md
+	src/conf/print_reference schema >$(srcdir)/docs/rushgate.schema.json
+dist_pkgdata_DATA = docs/rushgate.schema.json
+EXTRA_DIST += tests/conf
+
+if HAVE_CMOCKA
+CONF_TEST_LIBS = src/conf/libconf.a src/base/libbase.a $(YAML_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/conf/test_router tests/unit/conf/test_conf tests/unit/conf/test_cases
+tests_unit_conf_test_router_SOURCES = tests/unit/conf/test_router.c
+tests_unit_conf_test_router_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_conf_test_router_LDADD = $(CONF_TEST_LIBS)
+# A schema of their own, so that they test one thing.
+tests_unit_conf_test_conf_SOURCES = tests/unit/conf/test_conf.c tests/unit/conf/fake_schema.c
+tests_unit_conf_test_conf_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_conf_test_conf_LDADD = $(CONF_TEST_LIBS)
+tests_unit_conf_test_cases_SOURCES = tests/unit/conf/test_cases.c tests/unit/conf/fake_schema.c
+tests_unit_conf_test_cases_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_conf_test_cases_LDADD = $(CONF_TEST_LIBS)
+TESTS += tests/unit/conf/test_router tests/unit/conf/test_conf tests/unit/conf/test_cases
+endif

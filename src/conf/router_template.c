@@ -12,6 +12,7 @@
 struct parser {
     struct slice s; /* without the verb */
     size_t i;
+    size_t from; /* where the current segment begins */
     struct template *t;
     struct buf *err;
     bool in_var;
@@ -37,12 +38,12 @@ static bool add_segment(struct parser *p, enum segment_kind kind, struct slice t
 {
     struct template *t = p->t;
 
-    if (t->n == ROUTER_SEGMENTS_MAX)
-        return fail(p, "too many segments");
-    if (t->n > 0 && t->segments[t->n - 1].kind == SEGMENT_REST)
-        return fail(p, "nothing can follow **");
-    t->segments[t->n++] = (struct segment){kind, text};
-    return true;
+    if (t->n < ROUTER_SEGMENTS_MAX && (t->n == 0 || t->segments[t->n - 1].kind != SEGMENT_REST)) {
+        t->segments[t->n++] = (struct segment){kind, text};
+        return true;
+    }
+    p->i = p->from;
+    return fail(p, t->n == ROUTER_SEGMENTS_MAX ? "too many segments" : "nothing can follow **");
 }
 
 static bool literal_char(char c)
@@ -142,6 +143,7 @@ static bool parse_segments(struct parser *p)
     bool ok;
 
     for (;;) {
+        p->from = p->i;
         if (at_char(p, '*'))
             ok = parse_star(p);
         else if (at_char(p, '{'))

@@ -67,6 +67,7 @@ struct conf {
     const char *prefix; /* absolute */
     const char *dir;    /* of the main file, with a slash at its end; or "" */
     struct node *root;
+    bool incomplete; /* a file could not be read: what seems to be missing may be in it */
     struct plan plan;
     struct conf_process process;
 };

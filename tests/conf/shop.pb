@@ -1,0 +1,1 @@
+fake descriptor set of tests/unit/conf/fake_schema.c
