@@ -73,7 +73,7 @@ void http_client_update(struct http_client *c, const struct http_client_config *
 static void exchange_free(struct exchange *x)
 {
     buf_free(&x->wire);
-    response_fini(&x->response);
+    http_response_fini(&x->response);
     free(x);
 }
 
@@ -136,13 +136,13 @@ static void on_report(struct loop_hook *h)
         report_error(c, CONTAINER_OF(it, struct http_call, node)->x);
 }
 
-void exchange_done(struct http_client *c, struct exchange *x)
+void http_exchange_done(struct http_client *c, struct exchange *x)
 {
     struct response *r = &x->response;
     struct http_response resp;
 
     release(c, x, BALANCE_OK);
-    response_strip(r);
+    http_response_strip(r);
     resp = (struct http_response){.error = HTTP_CALL_OK,
                                   .status = r->h.status,
                                   .headers = r->headers,
@@ -152,7 +152,7 @@ void exchange_done(struct http_client *c, struct exchange *x)
     report(c, x, &resp);
 }
 
-void exchange_bad(struct http_client *c, struct exchange *x)
+void http_exchange_bad(struct http_client *c, struct exchange *x)
 {
     release(c, x, BALANCE_FAILED);
     x->error = HTTP_CALL_BAD;
@@ -171,7 +171,7 @@ static void dispatch(struct http_client *c, struct exchange *x)
         balance_begin(at);
         x->at = at;
         x->call->endpoint = at->index;
-        response_begin(&x->response, x->head, c->cfg.max_response);
+        http_response_begin(&x->response, x->head, c->cfg.max_response);
         if (upconn_take(c, x, at))
             return;
         x->avoid = at;
@@ -181,7 +181,7 @@ static void dispatch(struct http_client *c, struct exchange *x)
 }
 
 /* The connection is gone without a complete response. */
-void exchange_lost(struct http_client *c, struct exchange *x, bool reused, const char *detail)
+void http_exchange_lost(struct http_client *c, struct exchange *x, bool reused, const char *detail)
 {
     bool again = !x->any && (x->idempotent || !x->sent);
     bool stale = reused && again && !x->stale;
@@ -189,7 +189,6 @@ void exchange_lost(struct http_client *c, struct exchange *x, bool reused, const
 
     if (stale) {
         x->stale = true;
-        x->sent = x->sent && !x->idempotent;
         if (upconn_take(c, x, at))
             return;
     }

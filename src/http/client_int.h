@@ -80,9 +80,9 @@ struct http_client {
 };
 
 /* client.c, called by upconn.c: the exchange has left its connection when these run. */
-void exchange_done(struct http_client *c, struct exchange *x);
-void exchange_lost(struct http_client *c, struct exchange *x, bool reused, const char *detail);
-void exchange_bad(struct http_client *c, struct exchange *x);
+void http_exchange_done(struct http_client *c, struct exchange *x);
+void http_exchange_lost(struct http_client *c, struct exchange *x, bool reused, const char *detail);
+void http_exchange_bad(struct http_client *c, struct exchange *x);
 
 /* upconn.c */
 /* Gives x a connection to `at` and starts sending; false when none can be made. */

@@ -60,7 +60,7 @@ static void deadline(struct http_conn *c, uint64_t at_ns)
     loop_timer_arm(l, &c->timer, at_ns > now ? at_ns - now : 0);
 }
 
-struct http_conn *conn_new(struct http_server *s, int fd, const struct sockaddr *sa)
+struct http_conn *http_conn_new(struct http_server *s, int fd, const struct sockaddr *sa)
 {
     struct http_conn *c = pool_get(&s->conn_pool);
 
@@ -112,7 +112,7 @@ static void out_release(struct http_conn *c)
     pool_put(&c->server->out_pool, o);
 }
 
-void conn_close(struct http_conn *c)
+void http_conn_close(struct http_conn *c)
 {
     struct http_server *s = c->server;
 
@@ -121,7 +121,7 @@ void conn_close(struct http_conn *c)
     if (c->r != NULL) {
         s->totals.aborted++;
         s->handler.on_abort(s->arg, &c->r->pub);
-        request_put(c);
+        http_request_put(c);
     }
     event_del(&c->ev);
     loop_timer_disarm(s->loop, &c->timer);
@@ -135,16 +135,16 @@ void conn_close(struct http_conn *c)
     pool_put(&s->conn_pool, c);
 }
 
-void conn_reset(struct http_conn *c)
+void http_conn_reset(struct http_conn *c)
 {
     struct linger off = {.l_onoff = 1, .l_linger = 0};
 
     c->server->totals.reset++;
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
-    conn_close(c);
+    http_conn_close(c);
 }
 
-bool conn_idle(const struct http_conn *c)
+bool http_conn_idle(const struct http_conn *c)
 {
     return c->state == CONN_HEAD && c->in == NULL && c->out == NULL;
 }
@@ -154,7 +154,7 @@ bool conn_idle(const struct http_conn *c)
 static void finish_close(struct http_conn *c)
 {
     if (!c->linger) {
-        conn_close(c);
+        http_conn_close(c);
         return;
     }
     shutdown(c->fd, SHUT_WR);
@@ -178,7 +178,7 @@ static void linger_read(struct http_conn *c)
         if (c->body_read <= LINGER_MAX)
             return;
     }
-    conn_close(c);
+    http_conn_close(c);
 }
 
 /* Sends what there is. 1: all of it, 0: the socket is full, -1: the connection is broken. */
@@ -214,7 +214,7 @@ static bool send_out(struct http_conn *c)
         return true;
     if (rc < 0) {
         c->server->totals.reset++;
-        conn_close(c);
+        http_conn_close(c);
         return false;
     }
     if (!c->blocked) {
@@ -252,12 +252,12 @@ static void set_deadline(struct http_conn *c)
     }
 }
 
-void conn_process(struct http_conn *c)
+void http_conn_process(struct http_conn *c)
 {
     if (c->blocked || c->state == CONN_LINGER)
         return;
     c->busy = true;
-    while (!c->closing && request_step(c)) {
+    while (!c->closing && http_request_step(c)) {
         if (c->out == NULL || c->out->b.n - c->out_off < OUT_HIGH)
             continue;
         c->busy = false;
@@ -281,10 +281,10 @@ void conn_process(struct http_conn *c)
 
 static void conn_resume(struct loop_hook *h)
 {
-    conn_process(CONTAINER_OF(h, struct http_conn, resume));
+    http_conn_process(CONTAINER_OF(h, struct http_conn, resume));
 }
 
-bool conn_make_room(struct http_conn *c)
+bool http_conn_make_room(struct http_conn *c)
 {
     const struct http_limits *l = &c->server->limits;
     uint32_t cap = l->max_line + l->max_header_bytes + 2 * IN_ROOM;
@@ -321,7 +321,7 @@ static int64_t read_room(struct http_conn *c)
         c->in->cap = IN_CAP - sizeof(struct in_block);
     }
     /* A request that was started never moves; one behind a head that is not complete may. */
-    if (c->state == CONN_HEAD && c->in->cap - c->n < IN_ROOM && !conn_make_room(c))
+    if (c->state == CONN_HEAD && c->in->cap - c->n < IN_ROOM && !http_conn_make_room(c))
         return -1;
     return c->in->cap - c->n;
 }
@@ -349,18 +349,18 @@ static enum read_result conn_read(struct http_conn *c)
     }
     if (n < 0)
         c->server->totals.reset++;
-    conn_close(c);
+    http_conn_close(c);
     return READ_GONE;
 }
 
-void conn_drain(struct http_conn *c)
+void http_conn_drain(struct http_conn *c)
 {
     switch (conn_read(c)) {
     case READ_SOME:
-        conn_process(c);
+        http_conn_process(c);
         break;
     case READ_NOTHING:
-        conn_close(c);
+        http_conn_close(c);
         break;
     case READ_GONE:
         break;
@@ -379,11 +379,11 @@ static void conn_event(evutil_socket_t fd, short what, void *arg)
         c->blocked = false;
         if (!c->closing)
             watch(c, EV_READ);
-        conn_process(c);
+        http_conn_process(c);
     } else if (c->state == CONN_LINGER) {
         linger_read(c);
     } else if (conn_read(c) == READ_SOME && c->state != CONN_WAIT) {
-        conn_process(c);
+        http_conn_process(c);
     }
 }
 
@@ -392,12 +392,12 @@ static void timed_out(struct http_conn *c)
     bool partial = c->state == CONN_HEAD && c->first_ns != 0;
 
     if (c->blocked) {
-        conn_reset(c);
+        http_conn_reset(c);
     } else if (partial || c->state == CONN_BODY) {
-        conn_refuse(c, partial ? FAULT_HEADER_TIME : FAULT_BODY_TIME);
-        conn_process(c);
+        http_conn_refuse(c, partial ? FAULT_HEADER_TIME : FAULT_BODY_TIME);
+        http_conn_process(c);
     } else {
-        conn_close(c);
+        http_conn_close(c);
     }
 }
 

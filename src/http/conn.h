@@ -73,7 +73,7 @@ struct http_conn {
     uint32_t magic;
     int fd;
     uint8_t state; /* enum conn_state */
-    bool busy;     /* inside conn_process: answers are sent when it is done */
+    bool busy;     /* inside http_conn_process: answers are sent when it is done */
     bool blocked;  /* the socket takes no more: watching for write, not for read */
     bool reading;  /* watching for read */
     bool closing;  /* nothing more is read as a request; close when `out` is sent */
@@ -88,7 +88,7 @@ struct http_conn {
     struct event ev;
     struct loop_timer timer; /* fires at or before deadline_ns, or when none is set: armed lazily */
     uint64_t deadline_ns;    /* 0: none */
-    struct loop_hook resume; /* after an answer from outside conn_process */
+    struct loop_hook resume; /* after an answer from outside http_conn_process */
     struct in_block *in;     /* NULL while idle */
     uint32_t pos, body, at, n;
     struct head_scan scan;
@@ -132,30 +132,30 @@ struct http_server {
 };
 
 /* conn.c: life of a connection. */
-struct http_conn *conn_new(struct http_server *s, int fd, const struct sockaddr *sa);
-void conn_close(struct http_conn *c);
-void conn_reset(struct http_conn *c); /* close with RST: the peer reads nothing more */
+struct http_conn *http_conn_new(struct http_server *s, int fd, const struct sockaddr *sa);
+void http_conn_close(struct http_conn *c);
+void http_conn_reset(struct http_conn *c); /* close with RST: the peer reads nothing more */
 /* An idle connection of a draining server: serves a request that has just arrived, or closes. */
-void conn_drain(struct http_conn *c);
+void http_conn_drain(struct http_conn *c);
 /* Does what can be done with what was read and answered; the connection may be gone afterwards. */
-void conn_process(struct http_conn *c);
+void http_conn_process(struct http_conn *c);
 /* Before a request is parsed: moves it to the front of the buffer, or else takes a block that holds
  * the longest head. False when memory is out. */
-bool conn_make_room(struct http_conn *c);
+bool http_conn_make_room(struct http_conn *c);
 /* True while it waits for the first byte of a request with nothing to send. */
-bool conn_idle(const struct http_conn *c);
+bool http_conn_idle(const struct http_conn *c);
 
 /* request.c: from bytes to a request. True when there is more to do at once. */
-bool request_step(struct http_conn *c);
-void request_put(struct http_conn *c);  /* frees c->r */
-void request_next(struct http_conn *c); /* the body is consumed: on to what follows it */
+bool http_request_step(struct http_conn *c);
+void http_request_put(struct http_conn *c);  /* frees c->r */
+void http_request_next(struct http_conn *c); /* the body is consumed: on to what follows it */
 
 /* reply.c: from an answer to bytes. */
-struct buf *conn_out(struct http_conn *c); /* where to append; NULL when memory is out */
-void conn_refuse(struct http_conn *c, enum http_fault f);
+struct buf *http_conn_out(struct http_conn *c); /* where to append; NULL when memory is out */
+void http_conn_refuse(struct http_conn *c, enum http_fault f);
 
-void request_pool_fini(struct pool *p);
+void http_request_pool_fini(struct pool *p);
 /* Bytes of a pooled request with room for so many headers. */
-size_t request_size(uint32_t max_headers);
+size_t http_request_size(uint32_t max_headers);
 
 #endif

@@ -16,3 +16,17 @@ tests_unit_http_test_vectors_SOURCES = tests/unit/http/test_vectors.c \
 	tests/unit/http/vectors_excluded.def $(WEB_TEST_SOURCES)
 tests_unit_http_test_vectors_LDADD = $(HTTP_TEST_LIBS)
 TESTS += tests/unit/http/test_vectors
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/http/test_server tests/unit/http/test_client tests/unit/http/test_headers
+TESTS += tests/unit/http/test_server tests/unit/http/test_client tests/unit/http/test_headers
+tests_unit_http_test_server_SOURCES = tests/unit/http/test_server.c $(WEB_TEST_SOURCES)
+tests_unit_http_test_server_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_http_test_server_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
+tests_unit_http_test_client_SOURCES = tests/unit/http/test_client.c $(WEB_TEST_SOURCES)
+tests_unit_http_test_client_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_http_test_client_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
+tests_unit_http_test_headers_SOURCES = tests/unit/http/test_headers.c
+tests_unit_http_test_headers_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_http_test_headers_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
+endif

@@ -12,7 +12,7 @@
 /* Upper bound of what an answer adds to its own content type, headers and body. */
 #define FRAME_MAX (64 + sizeof((struct http_date *)0)->line + 20 + 40 + 32)
 
-struct buf *conn_out(struct http_conn *c)
+struct buf *http_conn_out(struct http_conn *c)
 {
     if (c->out == NULL) {
         c->out = pool_get(&c->server->out_pool);
@@ -59,7 +59,7 @@ static size_t append(struct http_conn *c, const struct http_answer *a, bool head
         [STAY_SAID] = SLICE_LIT("Connection: keep-alive\r\n"),
         [LEAVE] = SLICE_LIT("Connection: close\r\n"),
     };
-    struct buf *out = conn_out(c);
+    struct buf *out = http_conn_out(c);
     char *at, *from;
 
     if (out == NULL || !buf_reserve(out, FRAME_MAX + a->content_type.n + a->headers.n + a->body.n))
@@ -106,10 +106,10 @@ void http_reply(struct http_request *q, const struct http_answer *a)
         c->linger = q->keep_alive || c->state == CONN_BODY || c->at < c->n;
     c->closing = !keep || n == 0;
     s->handler.on_done(s->arg, q, a->status, n);
-    request_put(c);
+    http_request_put(c);
     c->served++;
     if (c->state != CONN_BODY) {
-        request_next(c);
+        http_request_next(c);
     } else {
         c->state = CONN_DROP;
         c->body_limit = DROP_MAX;
@@ -118,7 +118,7 @@ void http_reply(struct http_request *q, const struct http_answer *a)
         loop_defer(s->loop, &c->resume);
 }
 
-void conn_refuse(struct http_conn *c, enum http_fault f)
+void http_conn_refuse(struct http_conn *c, enum http_fault f)
 {
     const struct http_fault_info *i = http_fault_info(f);
     struct http_server *s = c->server;
@@ -133,5 +133,5 @@ void conn_refuse(struct http_conn *c, enum http_fault f)
     c->closing = c->linger = true;
     s->handler.on_done(s->arg, c->r != NULL ? &c->r->pub : NULL, i->status, n);
     if (c->r != NULL)
-        request_put(c);
+        http_request_put(c);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * From bytes to a request: takes the next step that the bytes in the buffer allow. Called in a loop
- * by conn_process until it says that more bytes, or an answer, are needed. See conn.h.
+ * by http_conn_process until it says that more bytes, or an answer, are needed. See conn.h.
  */
 #include "http/conn.h"
 
@@ -11,7 +11,7 @@
 
 static const struct slice continue_line = SLICE_LIT("HTTP/1.1 100 Continue\r\n\r\n");
 
-size_t request_size(uint32_t max_headers)
+size_t http_request_size(uint32_t max_headers)
 {
     return sizeof(struct request) + max_headers * sizeof(struct http_header);
 }
@@ -48,7 +48,7 @@ static void request_recycle(struct http_server *s, struct request *r)
     pool_put(&s->request_pool, r);
 }
 
-void request_put(struct http_conn *c)
+void http_request_put(struct http_conn *c)
 {
     struct request *r = c->r;
 
@@ -57,13 +57,13 @@ void request_put(struct http_conn *c)
     request_recycle(c->server, r);
 }
 
-void request_pool_fini(struct pool *p)
+void http_request_pool_fini(struct pool *p)
 {
     while (p->free != NULL)
         request_free(CONTAINER_OF(pool_get(p), struct request, node));
 }
 
-void request_next(struct http_conn *c)
+void http_request_next(struct http_conn *c)
 {
     c->state = CONN_HEAD;
     c->pos = c->at;
@@ -111,14 +111,14 @@ static bool begin_body(struct http_conn *c, const struct head *h)
     struct buf *out;
 
     if (h->has_length && h->length > c->body_limit) {
-        conn_refuse(c, FAULT_BODY_BIG);
+        http_conn_refuse(c, FAULT_BODY_BIG);
         return false;
     }
     c->in_place = h->has_length && h->length <= c->in->cap - c->at;
     if (!h->expect || c->at < c->n)
         return true;
-    if ((out = conn_out(c)) == NULL) {
-        conn_refuse(c, FAULT_MEMORY);
+    if ((out = http_conn_out(c)) == NULL) {
+        http_conn_refuse(c, FAULT_MEMORY);
         return false;
     }
     buf_slice(out, continue_line);
@@ -158,7 +158,7 @@ static bool begin_request(struct http_conn *c, struct request *r, const struct h
 static bool body_room(struct http_conn *c)
 {
     while (c->in->cap - c->pos - c->scan.line < IN_ROOM) {
-        if (!conn_make_room(c))
+        if (!http_conn_make_room(c))
             return false;
     }
     return true;
@@ -173,7 +173,7 @@ static bool take_head(struct http_conn *c)
 
     r = body_room(c) ? request_get(c->server) : NULL;
     if (r == NULL) {
-        conn_refuse(c, FAULT_MEMORY);
+        http_conn_refuse(c, FAULT_MEMORY);
         return false;
     }
     h.headers = r->headers;
@@ -181,7 +181,7 @@ static bool take_head(struct http_conn *c)
     f = head_parse_request(&h, c->in->p + c->pos + c->scan.start, c->scan.line - c->scan.start);
     if (f != FAULT_NONE) {
         request_recycle(c->server, r);
-        conn_refuse(c, f);
+        http_conn_refuse(c, f);
         return false;
     }
     return begin_request(c, r, &h);
@@ -201,7 +201,7 @@ static bool step_head(struct http_conn *c)
             /* Only empty lines, as some clients send behind a body: the connection is still idle.
              */
             c->at = c->n;
-            request_next(c);
+            http_request_next(c);
         }
         return false;
     case HEAD_COMPLETE:
@@ -209,7 +209,7 @@ static bool step_head(struct http_conn *c)
     case HEAD_FAULT:
         break;
     }
-    conn_refuse(c, f);
+    http_conn_refuse(c, f);
     return false;
 }
 
@@ -269,7 +269,7 @@ static bool step_body(struct http_conn *c)
     }
     done = take_body(c, &r->body, &f);
     if (done < 0) {
-        conn_refuse(c, f);
+        http_conn_refuse(c, f);
         return false;
     }
     restage(c);
@@ -293,11 +293,11 @@ static bool step_drop(struct http_conn *c)
     restage(c);
     if (!done)
         return false;
-    request_next(c);
+    http_request_next(c);
     return true;
 }
 
-bool request_step(struct http_conn *c)
+bool http_request_step(struct http_conn *c)
 {
     switch (c->state) {
     case CONN_HEAD:

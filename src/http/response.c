@@ -3,7 +3,7 @@
 
 #include "http/headers.h"
 
-void response_begin(struct response *r, bool no_body, uint64_t max_bytes)
+void http_response_begin(struct response *r, bool no_body, uint64_t max_bytes)
 {
     buf_clear(&r->head);
     buf_clear(&r->body);
@@ -19,7 +19,7 @@ void response_begin(struct response *r, bool no_body, uint64_t max_bytes)
     r->has_head = r->excess = false;
 }
 
-void response_fini(struct response *r)
+void http_response_fini(struct response *r)
 {
     buf_free(&r->head);
     buf_free(&r->body);
@@ -117,10 +117,10 @@ static enum response_state take_head(struct response *r)
         return bad(r, "unexpected interim response");
     buf_consume(&r->head, end);
     r->scan = (struct head_scan){0};
-    return rest > 0 ? response_feed(r, NULL, 0) : RESPONSE_MORE;
+    return rest > 0 ? http_response_feed(r, NULL, 0) : RESPONSE_MORE;
 }
 
-enum response_state response_feed(struct response *r, const char *p, size_t n)
+enum response_state http_response_feed(struct response *r, const char *p, size_t n)
 {
     struct head_limits limits = {.max_line = 8192,
                                  .max_headers = RESPONSE_HEADERS_MAX,
@@ -145,7 +145,7 @@ enum response_state response_feed(struct response *r, const char *p, size_t n)
                                                     : "malformed response");
 }
 
-enum response_state response_end(struct response *r)
+enum response_state http_response_end(struct response *r)
 {
     if (r->has_head && r->kind == BODY_TO_END)
         return RESPONSE_COMPLETE;
@@ -164,7 +164,7 @@ static bool for_this_hop(struct slice name, const struct response *r, unsigned n
     return false;
 }
 
-void response_strip(struct response *r)
+void http_response_strip(struct response *r)
 {
     bool drop[RESPONSE_HEADERS_MAX];
     unsigned kept = 0, n = r->h.headers_n;

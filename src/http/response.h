@@ -37,12 +37,12 @@ struct response {
 };
 
 /* Forgets the content, keeps the memory. */
-void response_begin(struct response *r, bool no_body, uint64_t max_bytes);
-enum response_state response_feed(struct response *r, const char *p, size_t n);
+void http_response_begin(struct response *r, bool no_body, uint64_t max_bytes);
+enum response_state http_response_feed(struct response *r, const char *p, size_t n);
 /* The upstream closed: complete where the close is the end of the body. */
-enum response_state response_end(struct response *r);
+enum response_state http_response_end(struct response *r);
 /* Drops headers of this hop and of framing from r->h. */
-void response_strip(struct response *r);
-void response_fini(struct response *r);
+void http_response_strip(struct response *r);
+void http_response_fini(struct response *r);
 
 #endif

@@ -35,7 +35,7 @@ void http_server_set_limits(struct http_server *s, const struct http_limits *lim
     s->head = (struct head_limits){.max_line = limits->max_line,
                                    .max_headers = limits->max_headers,
                                    .max_header_bytes = limits->max_header_bytes};
-    s->request_pool.size = request_size(limits->max_headers);
+    s->request_pool.size = http_request_size(limits->max_headers);
     /* The parser has a limit of its own, for the whole process. Ours was checked before. */
     http_parser_set_max_header_size(UINT32_MAX / 2);
 }
@@ -68,7 +68,7 @@ struct http_server *http_server_new(struct loop *loop, const struct http_limits 
 
 int http_server_adopt(struct http_server *s, int fd, const struct sockaddr *sa)
 {
-    return conn_new(s, fd, sa) != NULL ? 0 : -ENOMEM;
+    return http_conn_new(s, fd, sa) != NULL ? 0 : -ENOMEM;
 }
 
 static void refuse_connection(struct http_server *s, int fd)
@@ -166,8 +166,8 @@ static void on_drain(struct loop_hook *h)
 
     LIST_EACH_SAFE (it, &s->conns) {
         struct http_conn *c = CONTAINER_OF(it, struct http_conn, node);
-        if (conn_idle(c) && !c->blocked)
-            conn_drain(c);
+        if (http_conn_idle(c) && !c->blocked)
+            http_conn_drain(c);
     }
 }
 
@@ -215,7 +215,7 @@ void http_server_free(struct http_server **sp)
     loop_hook_cancel(&s->drain);
     loop_timer_disarm(s->loop, &s->accept_timer);
     while ((it = list_first(&s->conns)) != NULL)
-        conn_close(CONTAINER_OF(it, struct http_conn, node));
+        http_conn_close(CONTAINER_OF(it, struct http_conn, node));
     while (s->listeners != NULL) {
         struct listener *l = s->listeners;
         s->listeners = l->next;
@@ -225,7 +225,7 @@ void http_server_free(struct http_server **sp)
     arena_pool_fini(&s->arenas);
     pool_fini(&s->conn_pool);
     pool_fini(&s->in_pool);
-    request_pool_fini(&s->request_pool);
+    http_request_pool_fini(&s->request_pool);
     out_pool_fini(&s->out_pool);
     buf_free(&s->scratch);
     free(s);

@@ -90,7 +90,7 @@ static void lost(struct upconn *u, const char *detail)
     struct http_client *c = u->client;
     bool reused = u->used;
 
-    exchange_lost(c, drop(u), reused, detail);
+    http_exchange_lost(c, drop(u), reused, detail);
 }
 
 /* 1: all is sent, 0: the socket is full, -1: the connection is broken. */
@@ -225,7 +225,7 @@ static void finished(struct upconn *u)
         list_add_head(&p->conns, &u->node);
         loop_timer_arm(c->loop, &u->timer, c->cfg.idle_timeout_ms * NS_PER_MS);
     }
-    exchange_done(c, x);
+    http_exchange_done(c, x);
 }
 
 static void readable(struct upconn *u)
@@ -246,11 +246,12 @@ static void readable(struct upconn *u)
         return;
     }
     u->x->any = true;
-    s = n > 0 ? response_feed(&u->x->response, bytes, (size_t)n) : response_end(&u->x->response);
+    s = n > 0 ? http_response_feed(&u->x->response, bytes, (size_t)n)
+              : http_response_end(&u->x->response);
     if (s == RESPONSE_COMPLETE)
         finished(u);
     else if (s == RESPONSE_BAD)
-        exchange_bad(c, drop(u));
+        http_exchange_bad(c, drop(u));
 }
 
 static void upconn_event(evutil_socket_t fd, short what, void *arg)

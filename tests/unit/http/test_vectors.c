@@ -131,7 +131,7 @@ static enum verdict feed(struct slice bytes, size_t first, size_t step, char rea
     partial = false;
     LIST_EACH (it, &w.server->conns) {
         const struct http_conn *c = CONTAINER_OF(it, struct http_conn, node);
-        partial = !conn_idle(c) && c->state != CONN_LINGER;
+        partial = !http_conn_idle(c) && c->state != CONN_LINGER;
     }
     close(fd);
     web_turn(&w);
