@@ -11,7 +11,41 @@ src_transcode_libtranscode_a_SOURCES = \
 TRANSCODE_LIBS = src/transcode/libtranscode.a proto/libproto.a src/base/libbase.a \
 	$(PROTOBUF_C_LIBS) -lm
 
+tests/unit/transcode/everything.pb: $(srcdir)/tests/unit/transcode/everything.proto
+	@$(MKDIR_P) tests/unit/transcode
+	$(AM_V_GEN)$(PROTOC) -I$(srcdir)/tests/unit/transcode $(PROTO_FLAGS) --include_imports \
+		--descriptor_set_out=$@ everything.proto
+CLEANFILES += tests/unit/transcode/everything.pb
+EXTRA_DIST += tests/unit/transcode/everything.proto tests/unit/transcode/transcode_rig.h
+
 # Built by make check, run by hand.
 check_PROGRAMS += tests/unit/transcode/bench_transcode
 tests_unit_transcode_bench_transcode_SOURCES = tests/unit/transcode/bench_transcode.c
 tests_unit_transcode_bench_transcode_LDADD = $(TRANSCODE_LIBS)
+
+if HAVE_CMOCKA
+TRANSCODE_TEST_CFLAGS = $(UNIT_CFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"' \
+	-DEVERYTHING_PB='"$(abs_top_builddir)/tests/unit/transcode/everything.pb"'
+TRANSCODE_TESTS = tests/unit/transcode/test_json_read tests/unit/transcode/test_number \
+	tests/unit/transcode/test_transcode tests/unit/transcode/test_bindings
+check_PROGRAMS += $(TRANSCODE_TESTS)
+TESTS += $(TRANSCODE_TESTS)
+
+tests_unit_transcode_test_json_read_SOURCES = tests/unit/transcode/test_json_read.c
+tests_unit_transcode_test_json_read_CFLAGS = $(TRANSCODE_TEST_CFLAGS)
+tests_unit_transcode_test_json_read_LDADD = $(TRANSCODE_LIBS) $(UNIT_LIBS)
+
+tests_unit_transcode_test_number_SOURCES = tests/unit/transcode/test_number.c
+tests_unit_transcode_test_number_CFLAGS = $(TRANSCODE_TEST_CFLAGS)
+tests_unit_transcode_test_number_LDADD = $(TRANSCODE_LIBS) $(UNIT_LIBS)
+
+tests_unit_transcode_test_transcode_SOURCES = tests/unit/transcode/test_transcode.c
+tests_unit_transcode_test_transcode_CFLAGS = $(TRANSCODE_TEST_CFLAGS)
+tests_unit_transcode_test_transcode_LDADD = $(TRANSCODE_LIBS) $(UNIT_LIBS)
+EXTRA_tests_unit_transcode_test_transcode_DEPENDENCIES = tests/unit/transcode/everything.pb
+
+tests_unit_transcode_test_bindings_SOURCES = tests/unit/transcode/test_bindings.c
+tests_unit_transcode_test_bindings_CFLAGS = $(TRANSCODE_TEST_CFLAGS)
+tests_unit_transcode_test_bindings_LDADD = $(TRANSCODE_LIBS) $(UNIT_LIBS)
+EXTRA_tests_unit_transcode_test_bindings_DEPENDENCIES = tests/unit/transcode/everything.pb
+endif

@@ -7,6 +7,7 @@
  */
 #include "transcode/number.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,14 +185,17 @@ static void print_places(struct buf *b, uint64_t digits, unsigned places)
 /* Tells a double from a float that was widened. */
 enum precision { DOUBLE_DIGITS = 15, FLOAT_DIGITS = 6 };
 
+/* Subnormal numbers have fewer digits than their type promises. */
 static void print_slow(struct buf *b, double v, enum precision least)
 {
+    bool narrow = least == FLOAT_DIGITS;
+    int digits = v < (narrow ? (double)FLT_MIN : DBL_MIN) ? 1 : (int)least;
     char text[40];
 
-    for (int digits = least;; digits++) {
+    for (;; digits++) {
         int n = snprintf(text, sizeof text, "%.*g", digits, v);
-        bool same =
-            least == FLOAT_DIGITS ? strtof(text, NULL) == (float)v : strtod(text, NULL) == v;
+        bool same = narrow ? strtof(text, NULL) == (float)v : strtod(text, NULL) == v;
+
         if (same || digits >= (int)least + 3) {
             buf_add(b, text, (size_t)n);
             return;
