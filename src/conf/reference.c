@@ -117,7 +117,7 @@ static void print_group(FILE *out, enum setting_id group)
 
 static const char intro[] =
     "# Configuration\n\n"
-    "<!-- Generated from src/conf/schema.def: `make docs/configuration.md`. -->\n\n"
+    "<!-- Generated from src/conf/schema.def: `make reference`. -->\n\n"
     "One YAML file, by default `rushgate.yaml` in the configuration directory; `rushgate -t -c "
     "FILE`\n"
     "checks it, `rushctl show config --origin` shows what is in force and which line it comes "
