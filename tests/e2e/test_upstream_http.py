@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Plain HTTP/1.1 upstreams: pooled connections, headers passed on as they should be."""
+
+import http.server
+import socket
+import threading
+import time
+
+import pytest
+
+from client import assert_problem
+from gateway import Gateway, plain_config, wait_for
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self.server.lock:
+            self.server.connections += 1
+
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.headers.get("Transfer-Encoding"):
+            body = b"?"
+        self.server.seen.append((self.command, self.path, dict(self.headers.items()), body))
+        if self.path.startswith("/up/slow"):
+            time.sleep(0.5)
+        if self.path.startswith("/up/cut"):
+            self.close_connection = True
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
+            return
+        status = int(self.path.rsplit("/", 1)[1]) if self.path.rsplit("/", 1)[1].isdigit() else 200
+        reply = f"{self.server.name} {self.command} {self.path} {len(body)}".encode()
+        if status in (204, 304):
+            reply = b""
+        self.send_response(status)
+        self.send_header("X-Upstream", self.server.name)
+        self.send_header("Set-Cookie", "a=1")
+        self.send_header("Set-Cookie", "b=2")
+        self.send_header("Connection", "X-Hop")
+        self.send_header("X-Hop", "not for you")
+        if self.path.startswith("/up/chunked"):
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for i in range(0, len(reply), 5):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(reply[i:i + 5]), reply[i:i + 5]))
+            self.wfile.write(b"0\r\n\r\n")
+            return
+        if status not in (204, 304):
+            self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(reply)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = answer
+
+    def log_message(self, *_):
+        pass
+
+
+class Upstream(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, name="up"):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.name, self.connections, self.seen, self.lock = name, 0, [], threading.Lock()
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
+
+
+def config_for(*upstreams, **settings):
+    config = plain_config()
+    config["upstreams"] = {"web": {"protocol": "http", "health": {"interval": "0s"},
+                                   "endpoints": [f"127.0.0.1:{u.server_port}" for u in upstreams]}}
+    config["upstreams"]["web"].update(settings)
+    config["routes"].append({"name": "web", "match": {"path": "/up/**"}, "upstream": "web",
+                             "deadline": "5s", "retry": True})
+    return config
+
+
+@pytest.fixture(scope="module")
+def web():
+    upstream = Upstream()
+    gateway = Gateway(base=config_for(upstream))
+    try:
+        yield gateway.start(), upstream
+    finally:
+        gateway.close()
+        upstream.stop()
+
+
+def test_request_and_answer(web):
+    gateway, upstream = web
+    answer = gateway.client.get("/up/a%20b?q=1&r=%C3%A9", {"X-Mine": "1", "X-Request-Id": "r1"})
+    assert answer.status == 200 and answer.body == b"up GET /up/a%20b?q=1&r=%C3%A9 0"
+    assert answer.header("X-Upstream") == "up"
+    assert [v for n, v in answer.fields if n.lower() == "set-cookie"] == ["a=1", "b=2"]
+    _, _, headers, _ = upstream.seen[-1]
+    headers = {k.lower(): v for k, v in headers.items()}
+    assert headers["x-mine"] == "1" and headers["x-request-id"] == "r1"
+    assert headers["traceparent"].startswith("00-")
+    assert "127.0.0.1" in headers.get("x-forwarded-for", headers.get("forwarded", ""))
+
+
+def test_hop_by_hop_headers_stay_here(web):
+    gateway, upstream = web
+    with gateway.client.connect() as c:
+        answer = c.request("GET", "/up/hop", None, {
+            "Connection": "keep-alive, X-Local", "X-Local": "1", "Keep-Alive": "x", "TE": "trailers",
+            "Upgrade": "websocket", "Proxy-Authorization": "secret"})
+        assert answer.header("X-Hop") is None
+        assert c.request("GET", "/up/hop").status == 200  # still open
+    headers = {k.lower() for k in upstream.seen[-2][2]}
+    assert not headers & {"x-local", "keep-alive", "te", "upgrade", "proxy-authorization"}
+
+
+def test_identity_header_only_from_trusted_proxies(web):
+    """It is passed on as vouched for: once."""
+    gateway, upstream = web
+    gateway.client.get("/up/id", {"X-User-Id": "ann"})
+    values = [v for k, v in upstream.seen[-1][2].items() if k.lower() == "x-user-id"]
+    assert values == ["ann"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_bodies(web, method):
+    gateway, upstream = web
+    body = "x" * 50000
+    answer = gateway.client.request(method, "/up/body", body)
+    assert answer.body == f"up {method} /up/body 50000".encode()
+    assert upstream.seen[-1][3] == body.encode()
+
+
+def test_chunked_both_ways(web):
+    gateway, upstream = web
+    answer = gateway.client.raw(b"POST /up/chunked HTTP/1.1\r\nHost: a\r\n"
+                                b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+    assert answer.status == 200 and answer.body.startswith(b"up POST")
+    assert upstream.seen[-1][3] == b"abcde"
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 304, 404, 418, 500, 503])
+def test_statuses_pass(web, status):
+    gateway, _ = web
+    with gateway.client.connect() as c:
+        assert c.request("GET", f"/up/{status}").status == status
+        assert c.request("GET", "/up/200").status == 200
+
+
+def test_head(web):
+    gateway, _ = web
+    with gateway.client.connect() as c:
+        answer = c.request("HEAD", "/up/head")
+        assert answer.status == 200 and int(answer.header("Content-Length")) > 0
+        assert c.request("GET", "/up/200").status == 200
+
+
+def test_connections_are_pooled(web):
+    gateway, upstream = web
+    gateway.client.get("/up/warm")
+    before = upstream.connections
+    with gateway.client.connect() as c:
+        for _ in range(100):
+            assert c.request("GET", "/up/pooled").status == 200
+    assert upstream.connections - before <= 2
+
+
+def test_truncated_answer(web):
+    gateway, _ = web
+    assert_problem(gateway.client.get("/up/cut"), 502, "bad-gateway")
+    assert gateway.client.get("/up/200").status == 200
+
+
+def test_concurrent(web):
+    gateway, _ = web
+    results = []
+
+    def ask(i):
+        results.append(gateway.client.get(f"/up/c{i}x").body == f"up GET /up/c{i}x 0".encode())
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(100)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(results) == 100 and all(results)
+
+
+def test_stale_pooled_connection(make_gateway):
+    """The upstream closes its idle connections: the next request does not notice."""
+    upstream = Upstream()
+    gateway = make_gateway(base=config_for(upstream)).start()
+    assert gateway.client.get("/up/1x").status == 200
+    upstream.stop()
+    port = upstream.server_port
+    http.server.ThreadingHTTPServer.allow_reuse_address = True
+    second = Upstream.__new__(Upstream)
+    http.server.ThreadingHTTPServer.__init__(second, ("127.0.0.1", port), Handler)
+    second.name, second.connections, second.seen, second.lock = "two", 0, [], threading.Lock()
+    threading.Thread(target=second.serve_forever, args=(0.05,), daemon=True).start()
+    wait_for(lambda: gateway.client.get("/up/1x").status == 200, "the second upstream")
+    second.stop()
+
+
+def test_in_flight_limit(make_gateway):
+    upstream = Upstream()
+    gateway = make_gateway({"workers": 1}, base=config_for(upstream, max_in_flight=2)).start()
+    statuses = []
+
+    def ask():
+        answer = gateway.client.get("/up/slow")
+        statuses.append(answer.status)
+        if answer.status == 503:
+            assert_problem(answer, 503, "upstream-unavailable")
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert statuses.count(200) >= 2 and statuses.count(503) >= 1, statuses
+    upstream.stop()
+
+
+def test_second_endpoint_takes_over(make_gateway):
+    one, two = Upstream("one"), Upstream("two")
+    gateway = make_gateway(base=config_for(one, two, retry_budget="100%")).start()
+    names = {gateway.client.get("/up/x").header("X-Upstream") for _ in range(60)}
+    assert names == {"one", "two"}
+    one.stop()
+    answers = [gateway.client.get("/up/x") for _ in range(40)]
+    assert all(a.status == 200 for a in answers[5:]), [a.status for a in answers]
+    two.stop()
+
+
+def test_health_by_http(make_gateway):
+    one, two = Upstream("one"), Upstream("two")
+    gateway = make_gateway(base=config_for(
+        one, two, health={"interval": "100ms", "fall": 2, "rise": 1, "path": "/up/200"})).start()
+    wait_for(lambda: {r["state"] for r in gateway.ctl_json("show", "upstreams")["data"]} == {"up"},
+             "both to be up")
+    one.stop()
+    wait_for(lambda: {r["state"] for r in gateway.ctl_json("show", "upstreams")["data"]} ==
+             {"up", "down"}, "one to be down")
+    assert all(gateway.client.get("/up/x").header("X-Upstream") == "two" for _ in range(20))
+    two.stop()
