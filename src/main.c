@@ -207,10 +207,24 @@ static int detach(void)
     return fds[1];
 }
 
+static int run(const struct arguments *a, struct conf *c)
+{
+    struct master_options o = {.ready_fd = -1, .prefix = a->prefix, .daemon = a->daemon};
+    /* Absolute, because the daemon's working directory is another one at the next reload. */
+    char *file = absolute(a->file);
+    int rc;
+
+    o.file = file;
+    if (a->daemon)
+        o.ready_fd = detach();
+    rc = master_run(&o, c);
+    free(file);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments a = {.file = DEFAULT_FILE};
-    struct master_options o = {.ready_fd = -1};
     struct buf errors = {0};
     struct conf *c;
     int rc;
@@ -222,18 +236,14 @@ int main(int argc, char **argv)
     c = conf_load(a.file, a.prefix, &errors);
     if (c == NULL) {
         fputs(buf_cstr(&errors), stderr);
-        return 1;
-    }
-    if (a.mode != MODE_RUN) {
+        rc = 1;
+    } else if (a.mode != MODE_RUN) {
         rc = check(&a, c);
         conf_free(&c);
-        return rc;
+    } else {
+        rc = run(&a, c);
     }
-    /* Absolute, because the daemon's working directory is another one at the next reload. */
-    o.file = absolute(a.file);
-    o.prefix = a.prefix;
-    o.daemon = a.daemon;
-    if (a.daemon)
-        o.ready_fd = detach();
-    return master_run(&o, c);
+    buf_free(&errors);
+    free(a.prefix);
+    return rc;
 }

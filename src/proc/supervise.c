@@ -112,7 +112,8 @@ static void child_descriptors(struct master *m, int channel, const int *listener
     const char *path = m->process->log_error;
     int rc;
 
-    memcpy(keep, listeners, n * sizeof *keep);
+    for (unsigned i = 0; i < n; i++)
+        keep[i] = listeners[i];
     keep[n] = channel;
     log_open(NULL);
     close_others(keep, n + 1);
@@ -237,6 +238,18 @@ static uint64_t backoff_ns(unsigned failures)
     return wait < BACKOFF_MAX_NS ? wait : BACKOFF_MAX_NS;
 }
 
+/* The start has failed; whoever started us waits on our stderr. */
+static void give_up(struct master *m, const char *name)
+{
+    const char *log = m->process->log_error;
+
+    log_error("%s does not start", name);
+    if (log != NULL)
+        fprintf(stderr, "rushgate: %s does not start; %s says why\n", name, log);
+    m->failed = true;
+    stop_begin(m, true);
+}
+
 static void start_again(struct supervised *s)
 {
     uint64_t wait;
@@ -244,9 +257,7 @@ static void start_again(struct supervised *s)
 
     s->failures++;
     if (!s->m->ready && s->failures >= START_TRIES && s->m->stop_stage == STOP_NOT) {
-        log_error("%s does not start", child_name(s, name));
-        s->m->failed = true;
-        stop_begin(s->m, true);
+        give_up(s->m, child_name(s, name));
         return;
     }
     wait = backoff_ns(s->failures);

@@ -15,6 +15,7 @@
 static struct {
     char *start;
     size_t size;
+    char **argv; /* the copy; for the life of the process */
 } the_place;
 
 static char **copy_strings(char **from, char **end)
@@ -37,13 +38,13 @@ static char **copy_strings(char **from, char **end)
 char **title_init(int argc, char **argv)
 {
     char *end = argv[0];
-    char **copy = copy_strings(argv, &end);
 
     (void)argc;
+    the_place.argv = copy_strings(argv, &end);
     environ = copy_strings(environ, &end);
     the_place.start = argv[0];
     the_place.size = (size_t)(end - argv[0]);
-    return copy;
+    return the_place.argv;
 }
 
 /* The name in top and pgrep has 15 bytes: "rushgate-worker". */
