@@ -125,6 +125,8 @@ static void show_node(struct show *s, const struct node *n)
 {
     struct buf path = {0};
 
+    if (n->id == S_ROUTE_RESPOND && !n->set)
+        return; /* its defaults mean something only where it is */
     if (!is_leaf(n)) {
         for (unsigned i = 0; i < n->n; i++)
             show_node(s, n->kids[i]);
@@ -199,6 +201,8 @@ static void diff_leaf(struct diff *d, const struct node *a, const struct node *b
 {
     struct buf from = {0}, to = {0};
 
+    if (!a->set && !b->set && setting_like(a->id) != NULL)
+        return; /* it follows another setting, which is reported */
     if (!same_value(a, b) && a->id != S_INCLUDE) {
         add_value(&from, a);
         add_value(&to, b);
