@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "conf/compiled.h"
 #include "conf/conf.h"
+#include "conf/diag.h"
 #include "conf/router.h"
 #include "conf/value.h"
 #include "http/method.h"
@@ -542,6 +543,65 @@ static void test_full(void **state)
     conf_free(&c);
 }
 
+static bool in_range(const char *range, const char *addr)
+{
+    struct {
+        struct conf_root root;
+        struct conf_cidr cidr;
+    } blob = {0};
+    struct conf_arr one = {(uint32_t)((char *)&blob.cidr - (char *)&blob), 1};
+    struct buf why = {0};
+    struct value v, a;
+
+    assert_true(value_parse(S_TRUSTED_PROXIES, slice_str(range), &v, &why));
+    assert_true(value_parse(S_TRUSTED_PROXIES, slice_str(addr), &a, &why));
+    blob.cidr = v.cidr;
+    return conf_cidr_match(&blob.root, one, a.cidr.addr);
+}
+
+static void test_range_ends(void **state)
+{
+    (void)state;
+    assert_true(in_range("10.64.0.0/10", "10.64.0.0"));
+    assert_true(in_range("10.64.0.0/10", "10.127.255.255"));
+    assert_false(in_range("10.64.0.0/10", "10.128.0.0"));
+    assert_false(in_range("10.64.0.0/10", "10.63.255.255"));
+    assert_true(in_range("192.0.2.254/31", "192.0.2.255"));
+    assert_false(in_range("192.0.2.254/31", "192.0.2.253"));
+    assert_true(in_range("0.0.0.0/0", "203.0.113.1"));
+    assert_false(in_range("0.0.0.0/0", "2001:db8::1"));
+    assert_true(in_range("::/0", "2001:db8::1"));
+    assert_true(in_range("2001:db8::/33", "2001:db8:7fff::1"));
+    assert_false(in_range("2001:db8::/33", "2001:db8:8000::1"));
+}
+
+static void suggests(const char *word, const char *want)
+{
+    static const char *const known[] = {"upstream", "http", "log", "identity", "host"};
+    struct suggest s;
+
+    suggest_init(&s, slice_str(word));
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        suggest_try(&s, slice_str(known[i]));
+    if (want == NULL ? suggest_hint(&s) != NULL
+                     : suggest_hint(&s) == NULL || !slice_eq(s.best, slice_str(want)))
+        fail_msg("%s: %s", word, suggest_hint(&s));
+}
+
+static void test_suggestions(void **state)
+{
+    (void)state;
+    suggests("upstrem", "upstream");   /* a letter missing */
+    suggests("upstreams", "upstream"); /* one too many */
+    suggests("htpt", "http");          /* two swapped */
+    suggests("xpstrxam", "upstream");  /* two others */
+    suggests("lig", "log");
+    suggests("indetity", "identity");
+    suggests("xyz", NULL);
+    suggests("", NULL);
+    suggests("upXXXXam", NULL);
+}
+
 /* --- show, diff --- */
 
 static void test_show(void **state)
@@ -708,6 +768,8 @@ int main(void)
         cmocka_unit_test(test_variables),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_full),
+        cmocka_unit_test(test_range_ends),
+        cmocka_unit_test(test_suggestions),
         cmocka_unit_test(test_not_a_file),
         cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
         cmocka_unit_test_setup_teardown(test_files_merge, setup, teardown),
