@@ -278,7 +278,7 @@ static void stdio_away(const struct master *m, bool first)
 {
     const char *log = m->process->log_error;
     int null = first ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
-    int err = log != NULL ? open(log, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY) : -1;
+    int err = log != NULL ? open(log, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW) : -1;
 
     if (null >= 0) {
         dup2(null, STDIN_FILENO);

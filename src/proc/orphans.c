@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -91,6 +92,27 @@ static void consider(struct orphans *o, char kind, pid_t pid, uint64_t start)
     o->all[o->n++] = (struct orphan){.pid = pid, .pidfd = pidfd, .kind = kind};
 }
 
+/*
+ * The directory may belong to the user whom children run as, who must not be able to make a master
+ * that is root signal a process of its choice: only a file that the master itself has written is
+ * believed.
+ */
+static FILE *open_list(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat st;
+
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 ||
+        (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        log_warn("%s is not ours and is ignored", path);
+        close(fd);
+        return NULL;
+    }
+    return fdopen(fd, "r");
+}
+
 void orphans_find(struct orphans *o, const char *pid_file)
 {
     char path[4096], line[256], boot[64];
@@ -98,7 +120,7 @@ void orphans_find(struct orphans *o, const char *pid_file)
 
     o->n = 0;
     list_path(path, pid_file);
-    f = fopen(path, "re");
+    f = open_list(path);
     if (f == NULL)
         return;
     boot_id(boot);

@@ -199,6 +199,11 @@ static void test_orphans_never_are_foreign_processes(void **state)
     file = fopen(f->list, "w");
     fprintf(file, "%sw %d %llu\n", boot, (int)pid, (unsigned long long)start);
     fclose(file);
+    /* Right in every word, but somebody else could have written it. */
+    assert_int_equal(chmod(f->list, 0660), 0);
+    orphans_find(&o, f->pid_file);
+    assert_int_equal(o.n, 0);
+    assert_int_equal(chmod(f->list, 0640), 0);
     orphans_find(&o, f->pid_file);
     assert_int_equal(o.n, 1);
     orphans_free(&o);
