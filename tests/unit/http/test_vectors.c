@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Requests that other parsers' authors collected, fed to the server whole, byte by byte and in two
- * random splits: what must be refused is refused each time, what is valid is served each time.
- * Reads $RUSHGATE_VECTORS/http or the checkout's ../shared/vectors/http; exit code 77 (skipped)
- * where neither exists.
+ * Messages that other parsers' authors collected: requests fed to the server, responses to the
+ * client's reader, whole, byte by byte and in two random splits: what must be refused is refused
+ * each time, what is valid is served each time. Reads $RUSHGATE_VECTORS/http or the checkout's
+ * ../shared/vectors/http; exit code 77 (skipped) where neither exists.
  *
  * Many vectors are HTTP/1.1 without Host, which is refused here before anything else is noticed.
  * Each such head gets a Host line, so that a bad vector is refused for its own fault.
@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "http/conn.h"
+#include "http/response.h"
 #include "web.h"
 
 /* Vectors that another program's rules decide, not HTTP's; those we see differently, and why. */
@@ -142,13 +143,56 @@ static enum verdict feed(struct slice bytes, size_t first, size_t step, char rea
     return partial ? REFUSED : SERVED;
 }
 
-static void check(struct totals *t, const char *name, struct slice bytes, enum verdict want)
+/* The same for a response. */
+static enum verdict feed_response(struct slice bytes, size_t first, size_t step, char reason[64])
+{
+    struct response *r = calloc(1, sizeof *r);
+    enum response_state s = RESPONSE_MORE;
+    enum verdict v;
+
+    CHECK(r != NULL);
+    http_response_begin(r, false, 100000);
+    for (size_t at = 0, n = first; at < bytes.n && s == RESPONSE_MORE; at += n, n = step) {
+        if (n > bytes.n - at)
+            n = bytes.n - at;
+        s = http_response_feed(r, bytes.p + at, n);
+    }
+    if (s == RESPONSE_MORE)
+        s = http_response_end(r);
+    snprintf(reason, 64, "%s", r->fault != NULL ? r->fault : "");
+    v = s == RESPONSE_COMPLETE ? SERVED : REFUSED;
+    http_response_fini(r);
+    free(r);
+    return v;
+}
+
+typedef enum verdict feed_fn(struct slice bytes, size_t first, size_t step, char reason[64]);
+
+/* Damaged copies: any verdict will do, a crash will not (run it with the sanitizers). */
+static void damage(feed_fn *run, struct slice bytes, uint64_t *rng)
+{
+    char *copy = malloc(bytes.n), reason[64];
+
+    CHECK(copy != NULL);
+    for (int i = 0; i < 8; i++) {
+        memcpy(copy, bytes.p, bytes.n);
+        for (int j = 0; j < 3; j++)
+            copy[random_next(rng) % bytes.n] = "\r\n :;,\t0/%\0\xff-xA"[random_next(rng) % 16];
+        run(slice_of(copy, bytes.n), 1 + random_next(rng) % bytes.n, bytes.n, reason);
+    }
+    free(copy);
+}
+
+static void check(struct totals *t, feed_fn *run, const char *name, struct slice bytes,
+                  enum verdict want)
 {
     uint64_t rng = hash64(slice_str(name), 1);
     size_t steps[4][2] = {{bytes.n, bytes.n}, {1, 1}};
     const char *why = excluded(name);
     char reason[64];
 
+    if (bytes.n > 0)
+        damage(run, bytes, &rng);
     if (bytes.n == 0 || why != NULL) {
         t->excluded++;
         return;
@@ -158,7 +202,7 @@ static void check(struct totals *t, const char *name, struct slice bytes, enum v
         steps[i][1] = bytes.n;
     }
     for (int i = 0; i < 4; i++) {
-        if (feed(bytes, steps[i][0], steps[i][1], reason) == want)
+        if (run(bytes, steps[i][0], steps[i][1], reason) == want)
             continue;
         printf("FAIL %s: %s when sent in pieces of %zu, %zu\n", name,
                want == SERVED ? reason : "served", steps[i][0], steps[i][1]);
@@ -190,7 +234,7 @@ static void gunicorn_file(struct totals *t, const char *dir, const char *kind, c
     read_whole(path, &raw);
     unescape(buf_view(&raw), "", true, &bytes);
     add_hosts(buf_view(&bytes), &patched);
-    check(t, name, buf_view(&patched), strcmp(kind, "valid") == 0 ? SERVED : REFUSED);
+    check(t, feed, name, buf_view(&patched), strcmp(kind, "valid") == 0 ? SERVED : REFUSED);
     buf_free(&raw);
     buf_free(&bytes);
     buf_free(&patched);
@@ -242,56 +286,67 @@ static unsigned occurrences(struct slice s, const char *what)
 }
 
 /* A section of a Markdown file: title, meta, http block, log block. */
-static void llhttp_section(struct totals *t, const char *file, const char *p, const char *end)
+static void llhttp_section(struct totals *t, const char *kind, const char *file, const char *p,
+                           const char *end)
 {
     char name[512];
     size_t title = slice_find(slice_of(p, (size_t)(end - p)), '\n');
     struct slice http = fenced(p, end, "http"), log = fenced(p, end, "log");
     struct buf bytes = {0}, patched = {0};
     const char *meta = memmem(p, (size_t)(end - p), "meta=", 5);
-    bool bad;
+    bool error, cut;
 
     if (http.p == NULL || log.p == NULL || meta == NULL)
         return;
-    meta = memmem(meta, (size_t)(http.p - meta), "\"request\"", 9);
+    snprintf(name, sizeof name, "\"%s\"", kind);
+    meta = memmem(meta, (size_t)(http.p - meta), name, strlen(name));
     if (meta == NULL || memmem(meta, (size_t)(http.p - meta), "pause", 5) != NULL)
-        return; /* responses, lenient modes, its pause interface */
-    snprintf(name, sizeof name, "%s/%.*s", file, (int)title, p);
-    bad = memmem(log.p, log.n, "error code=", 11) != NULL ||
-          occurrences(log, "message begin") != occurrences(log, "message complete");
+        return; /* lenient modes, its pause interface */
+    snprintf(name, sizeof name, "%s/%s/%.*s", kind, file, (int)title, p);
+    error = memmem(log.p, log.n, "error code=", 11) != NULL;
+    cut = occurrences(log, "message begin") != occurrences(log, "message complete");
     unescape(http, "\r\n", false, &bytes);
-    add_hosts(buf_view(&bytes), &patched);
-    check(t, name, buf_view(&patched), bad ? REFUSED : SERVED);
+    if (strcmp(kind, "request") == 0) {
+        add_hosts(buf_view(&bytes), &patched);
+        check(t, feed, name, buf_view(&patched), error || cut ? REFUSED : SERVED);
+    } else if (!cut || error) { /* where a response is cut off depends on what follows */
+        check(t, feed_response, name, buf_view(&bytes), error ? REFUSED : SERVED);
+    }
     buf_free(&bytes);
     buf_free(&patched);
 }
 
-static void llhttp_file(struct totals *t, const char *dir, const char *file)
+static void llhttp_file(struct totals *t, const char *dir, const char *kind, const char *file)
 {
     char path[4096];
     struct buf raw = {0};
     const char *p, *end, *next;
 
-    snprintf(path, sizeof path, "%s/llhttp/request/%s", dir, file);
+    snprintf(path, sizeof path, "%s/llhttp/%s/%s", dir, kind, file);
     read_whole(path, &raw);
     end = raw.p + raw.n;
     for (p = memmem(raw.p, raw.n, "\n##", 3); p != NULL; p = next) {
         p += 3 + strspn(p + 3, "# ");
         next = memmem(p, (size_t)(end - p), "\n##", 3);
-        llhttp_section(t, file, p, next != NULL ? next : end);
+        llhttp_section(t, kind, file, p, next != NULL ? next : end);
     }
     buf_free(&raw);
 }
 
-static void llhttp(struct totals *t, const char *dir)
+static void llhttp(struct totals *t, const char *dir, const char *kind)
 {
-    static const char *const files[] = {
-        "connection.md", "content-length.md", "finish.md", "invalid.md",           "method.md",
-        "pipelining.md", "sample.md",         "uri.md",    "transfer-encoding.md",
-    };
+    char path[4096];
+    DIR *d;
+    struct dirent *e;
 
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        llhttp_file(t, dir, files[i]);
+    snprintf(path, sizeof path, "%s/llhttp/%s", dir, kind);
+    d = opendir(path);
+    CHECK(d != NULL);
+    while ((e = readdir(d)) != NULL) {
+        if (strstr(e->d_name, ".md") != NULL)
+            llhttp_file(t, dir, kind, e->d_name);
+    }
+    closedir(d);
 }
 
 static bool is_dir(const char *path)
@@ -314,7 +369,8 @@ int main(void)
     }
     gunicorn(&t, dir, "valid");
     gunicorn(&t, dir, "invalid");
-    llhttp(&t, dir);
+    llhttp(&t, dir, "request");
+    llhttp(&t, dir, "response");
     printf("%u vectors passed, %u failed, %u excluded\n", t.passed, t.failed, t.excluded);
     return t.failed == 0 && t.passed > 150 ? 0 : 1;
 }
