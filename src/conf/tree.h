@@ -79,6 +79,8 @@ char *conf_printf(struct conf *c, const char *fmt, ...) __attribute__((format(pr
 
 /* load.c: fills the tree; errors go to the diag. */
 void conf_load_tree(struct conf *c, const char *file);
+/* defaults.c: after the last file. */
+void conf_fill_defaults(struct conf *c);
 /* The whole of a regular file, to be freed; NULL with errno. */
 char *conf_read_file(const char *path, size_t *n, struct stat *st);
 const char *conf_file_error(int err);
