@@ -39,8 +39,8 @@ static void suggest_words(struct suggest *s, const char *words)
         suggest_try(s, w);
 }
 
-static void bad_value(struct conf *c, struct node *n, const struct yaml_node *y, struct conf_pos at,
-                      struct slice text, struct buf *why)
+static void bad_value(struct conf *c, struct node *n, struct conf_pos at, struct slice text,
+                      struct buf *why)
 {
     const char *values = setting_base(n->id) == T_BOOL ? "true|false" : conf_settings[n->id].values;
     bool words = setting_base(n->id) != T_ADDRESS && setting_base(n->id) != T_REF;
@@ -51,7 +51,6 @@ static void bad_value(struct conf *c, struct node *n, const struct yaml_node *y,
         suggest_words(&s, values);
     n->bad = true;
     diag_error(&c->diag, at, suggest_hint(&s), "%s: %s", node_path_text(c, n), buf_cstr(why));
-    (void)y;
 }
 
 /* The text with its variables replaced, in the arena; false after an error. */
@@ -86,7 +85,7 @@ static void set_scalar(struct conf *c, struct node *n, const struct yaml_node *y
         struct conf_pos at = y->at;
         if (n->value.at > 0)
             at = diag_inside(&c->diag, at, text, n->value.at);
-        bad_value(c, n, y, at, text, &why);
+        bad_value(c, n, at, text, &why);
     } else {
         n->text = conf_absolute(c, n->id, text);
     }
