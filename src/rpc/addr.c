@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "config.h" /* _GNU_SOURCE: accept4 */
+
 #include "rpc/addr.h"
 
 #include <arpa/inet.h>

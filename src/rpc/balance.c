@@ -235,16 +235,16 @@ void balance_end(struct balance *b, struct balance_endpoint *e, enum balance_out
     if (outcome == BALANCE_OK) {
         e->failures_run = 0;
         e->ejected_until_ns = 0;
-    } else if (outcome == BALANCE_FAILED) {
+    } else if (outcome != BALANCE_NEUTRAL) {
         e->failures++;
-        endpoint_failed(b, e, now_ns);
+        if (outcome == BALANCE_FAILED)
+            endpoint_failed(b, e, now_ns);
     }
     balance_endpoint_put(&e);
 }
 
 void balance_connect_failed(struct balance *b, struct balance_endpoint *e, uint64_t now_ns)
 {
-    e->failures++;
     endpoint_failed(b, e, now_ns);
 }
 

@@ -78,8 +78,10 @@ struct balance {
 };
 
 enum balance_outcome {
-    BALANCE_OK,      /* the endpoint answered, whatever it said */
-    BALANCE_FAILED,  /* refused, connection lost, nothing came */
+    BALANCE_OK,     /* the endpoint answered, whatever it said */
+    BALANCE_FAILED, /* nothing came; counts towards ejection */
+    BALANCE_LOST, /* went down with its connection, which balance_connect_failed counts once for all
+                   */
     BALANCE_NEUTRAL, /* says nothing about the endpoint: cancelled, never sent */
 };
 
@@ -106,7 +108,7 @@ bool balance_is_ejected(const struct balance_endpoint *e, uint64_t now_ns);
 void balance_begin(struct balance_endpoint *e);
 void balance_end(struct balance *b, struct balance_endpoint *e, enum balance_outcome outcome,
                  uint64_t now_ns);
-/* A connection attempt failed with no call on it: counts towards ejection alone. */
+/* A connection could not be made, or broke with calls on it: counts once towards ejection. */
 void balance_connect_failed(struct balance *b, struct balance_endpoint *e, uint64_t now_ns);
 
 /* Each new call (not a retry) feeds the budget. */

@@ -20,14 +20,14 @@
 
 struct sockaddr;
 struct rpc_client; /* one upstream: endpoints, connections, balance, budget */
-struct rpc_conn;
+struct rpc_exchange;
 
 struct rpc_endpoint_config {
     struct slice address;      /* for messages; copied */
     const struct sockaddr *sa; /* copied */
     uint32_t sa_len;
-    const _Atomic uint64_t
-        *health; /* shared word: 0 up or unknown, 1 down; NULL: always up; borrowed */
+    /* Shared word: 0 up or unknown, 1 down; NULL: always up. Borrowed. */
+    const _Atomic uint64_t *health;
 };
 
 struct rpc_client_config {
@@ -42,8 +42,7 @@ struct rpc_client_config {
     uint32_t retry_budget_percent;
 };
 
-/* A pair of request metadata. Names lower case. Both borrowed until rpc_call_start returns... and
- * then until the end of the loop's turn, when they are serialized. */
+/* A pair of metadata. Names lower case; at most 64 pairs in a message. */
 struct rpc_meta {
     struct slice name, value;
 };
@@ -56,7 +55,7 @@ struct rpc_reply {
     const struct rpc_meta *meta; /* headers and trailers that are not HTTP/2's or gRPC's own */
     unsigned meta_n;
     bool sent;  /* false: the call surely never left this process (safe to retry) */
-    bool local; /* the status was decided here (deadline, connection, in-flight limit) */
+    bool local; /* the status was decided here (deadline, connection, limits) */
 };
 
 struct rpc_call;
@@ -68,39 +67,46 @@ typedef void rpc_done_fn(struct rpc_call *call, const struct rpc_reply *reply);
  * first.
  */
 struct rpc_call {
-    rpc_done_fn *done; /* called exactly once, never from inside rpc_call_start, unless cancelled */
-    struct list node;  /* client's: on its connection, or waiting for one */
+    /* Called exactly once, never from inside rpc_call_start, unless cancelled. It may start, cancel
+     * and free calls, this one too, and free the client. */
+    rpc_done_fn *done;
+    struct list node; /* client's: failed before it was routed, waiting to be told */
     struct loop_timer deadline;
     struct rpc_client *client; /* NULL while idle */
-    struct rpc_conn *conn;     /* NULL while no connection took it */
-    int32_t stream;
-    uint64_t start_ns;
-    void *state;       /* client's: receive state, allocated from the client's free list */
-    uint32_t endpoint; /* index of the endpoint that took it */
+    struct rpc_exchange
+        *state;          /* client's: what goes out and comes in; NULL while on `node`'s list */
+    const char *failure; /* client's: static text, while on that list */
+    uint64_t start_ns;   /* monotonic */
+    uint32_t endpoint;   /* index of the endpoint that took it last; UINT32_MAX: none did */
 };
 
+/* Everything is borrowed for the length of rpc_call_start only: it is copied, so that a call can
+ * wait for its connection and be sent once more. */
 struct rpc_request {
     struct slice path;      /* "/package.Service/Method" */
     struct slice authority; /* "" : the upstream's name */
     const struct rpc_meta *meta;
     unsigned meta_n;
-    struct slice
-        payload; /* encoded message without gRPC's prefix; borrowed to the end of the turn */
+    struct slice payload; /* encoded message without gRPC's prefix */
     uint64_t deadline_ns; /* duration from now; also sent as grpc-timeout. 0: none */
     uint64_t hash;        /* rendezvous balancing */
-    bool idempotent; /* may be sent once more, on another endpoint, within the retry budget, when
-                        it failed with UNAVAILABLE before a reply */
+    /* May be sent once more, on another endpoint if there is one, within the retry budget, when its
+     * connection broke before a reply. Calls that surely never left are moved within the same
+     * budget whether idempotent or not. */
+    bool idempotent;
 };
 
-/* Starts connecting. NULL and a message in err (static storage) when the configuration is unusable.
- */
+#define RPC_REPLY_MAX                                                                              \
+    (4u * 1024 * 1024) /* bytes of a reply's message; above it RESOURCE_EXHAUSTED */
+
+/* Starts connecting. NULL when an address is unusable or memory is out. */
 struct rpc_client *rpc_client_new(struct loop *loop, const struct rpc_client_config *cfg);
 /*
  * Applies a new configuration to the same upstream: endpoints that stay keep their connections and
- * calls; those that left finish their calls and close.
+ * calls; those that left finish their calls and close. An unusable one changes nothing.
  */
 void rpc_client_update(struct rpc_client *c, const struct rpc_client_config *cfg);
-/* Fails the calls in flight with CANCELLED, closes everything. */
+/* Fails the calls in flight with CANCELLED, closes everything. May be called from a callback. */
 void rpc_client_free(struct rpc_client **c);
 
 void rpc_call_init(struct rpc_call *call, rpc_done_fn *done);
@@ -119,5 +125,8 @@ unsigned rpc_client_endpoints(const struct rpc_client *c);
 void rpc_client_stats(const struct rpc_client *c, unsigned endpoint,
                       struct rpc_endpoint_stats *out);
 uint32_t rpc_client_in_flight(const struct rpc_client *c);
+/* The address as configured; "" for an index that is not there (call->endpoint of a call nobody
+ * took). */
+const char *rpc_client_address(const struct rpc_client *c, unsigned endpoint);
 
 #endif

@@ -1,4 +1,23 @@
 noinst_LIBRARIES += src/rpc/librpc.a
 src_rpc_librpc_a_SOURCES = \
-	%D%/addr.c %D%/addr.h %D%/balance.c %D%/balance.h %D%/client.h %D%/server.h \
-	%D%/status.c %D%/status.h
+	%D%/addr.c %D%/addr.h %D%/balance.c %D%/balance.h %D%/client.c %D%/client.h %D%/client_int.h \
+	%D%/conn.c %D%/endpoint.c %D%/exchange.c %D%/h2.c %D%/h2.h %D%/mem.c %D%/mem.h %D%/server.c \
+	%D%/server.h %D%/server_conn.c %D%/server_int.h %D%/status.c %D%/status.h %D%/wire.c %D%/wire.h
+
+RPC_TEST_LIBS = src/rpc/librpc.a src/net/libnet.a src/base/libbase.a $(NGHTTP2_LIBS) $(EVENT_LIBS)
+
+# Peers for the interop tests and a measure of the CPU a call costs.
+check_PROGRAMS += tests/unit/rpc/rpc_tool
+tests_unit_rpc_rpc_tool_SOURCES = tests/unit/rpc/rpc_tool.c
+tests_unit_rpc_rpc_tool_LDADD = $(RPC_TEST_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/rpc/test_balance tests/unit/rpc/test_wire
+TESTS += tests/unit/rpc/test_balance tests/unit/rpc/test_wire
+tests_unit_rpc_test_balance_SOURCES = tests/unit/rpc/test_balance.c
+tests_unit_rpc_test_balance_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_rpc_test_balance_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)
+tests_unit_rpc_test_wire_SOURCES = tests/unit/rpc/test_wire.c
+tests_unit_rpc_test_wire_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_rpc_test_wire_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)
+endif
