@@ -17,3 +17,35 @@ boxoffice_SOURCES = \
 	%D%/answer.c %D%/main.c %D%/message.c %D%/service.c %D%/service.h %D%/service_admin.c \
 	%D%/service_event.c %D%/service_order.c %D%/service_part.h
 boxoffice_LDADD = $(BOXOFFICE_LIBS)
+
+# Prints what an order costs; not a test.
+check_PROGRAMS += tests/unit/boxoffice/bench_commit
+tests_unit_boxoffice_bench_commit_SOURCES = tests/unit/boxoffice/bench_commit.c
+tests_unit_boxoffice_bench_commit_LDADD = $(BOXOFFICE_LIBS)
+
+if HAVE_CMOCKA
+BOXOFFICE_TESTS =
+BOXOFFICE_TESTS += tests/unit/boxoffice/test_core
+tests_unit_boxoffice_test_core_SOURCES = tests/unit/boxoffice/test_core.c tests/unit/boxoffice/fixture.h
+tests_unit_boxoffice_test_core_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_boxoffice_test_core_LDADD = $(BOXOFFICE_LIBS) $(UNIT_LIBS)
+BOXOFFICE_TESTS += tests/unit/boxoffice/test_sale
+tests_unit_boxoffice_test_sale_SOURCES = tests/unit/boxoffice/test_sale.c tests/unit/boxoffice/fixture.h
+tests_unit_boxoffice_test_sale_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_boxoffice_test_sale_LDADD = $(BOXOFFICE_LIBS) $(UNIT_LIBS)
+BOXOFFICE_TESTS += tests/unit/boxoffice/test_model
+tests_unit_boxoffice_test_model_SOURCES = tests/unit/boxoffice/test_model.c tests/unit/boxoffice/fixture.h
+tests_unit_boxoffice_test_model_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_boxoffice_test_model_LDADD = $(BOXOFFICE_LIBS) $(UNIT_LIBS)
+BOXOFFICE_TESTS += tests/unit/boxoffice/test_store
+tests_unit_boxoffice_test_store_SOURCES = tests/unit/boxoffice/test_store.c tests/unit/boxoffice/fixture.h \
+	tests/unit/boxoffice/fault_vfs.c tests/unit/boxoffice/fault_vfs.h
+tests_unit_boxoffice_test_store_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_boxoffice_test_store_LDADD = $(BOXOFFICE_LIBS) $(UNIT_LIBS)
+BOXOFFICE_TESTS += tests/unit/boxoffice/test_kill
+tests_unit_boxoffice_test_kill_SOURCES = tests/unit/boxoffice/test_kill.c tests/unit/boxoffice/fixture.h
+tests_unit_boxoffice_test_kill_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_boxoffice_test_kill_LDADD = $(BOXOFFICE_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += $(BOXOFFICE_TESTS)
+TESTS += $(BOXOFFICE_TESTS)
+endif
