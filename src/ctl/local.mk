@@ -1,5 +1,15 @@
 noinst_LIBRARIES += src/ctl/libctl.a
 src_ctl_libctl_a_SOURCES = \
 	%D%/boxoffice.c %D%/boxoffice.h %D%/commands.c %D%/commands.def %D%/commands.h %D%/ctl.h \
-	%D%/document.c %D%/errors.def %D%/errors.h %D%/listen.c %D%/manage.c %D%/peer.c %D%/peer.h \
+	%D%/document.c %D%/errors.def %D%/errors.h %D%/listen.c %D%/manage.c %D%/manual.c %D%/manual.h %D%/peer.c %D%/peer.h \
 	%D%/request.c %D%/request.h %D%/sales.c %D%/server.c %D%/show.c
+
+bin_PROGRAMS += rushctl
+rushctl_SOURCES = \
+	tools/rushctl/client.c tools/rushctl/client.h tools/rushctl/columns.def \
+	tools/rushctl/complete.c tools/rushctl/local.c tools/rushctl/local.h tools/rushctl/main.c \
+	tools/rushctl/options.c tools/rushctl/options.def tools/rushctl/options.h \
+	tools/rushctl/output.c tools/rushctl/output.h tools/rushctl/table.c tools/rushctl/table.h \
+	tools/rushctl/watch.c tools/rushctl/watch.h
+rushctl_LDADD = src/ctl/libctl.a src/conf/libconf.a src/transcode/libtranscode.a src/http/libhttp.a \
+	proto/libproto.a src/base/libbase.a $(PROTOBUF_C_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) -lxxhash -lm

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "config.h"
+
+#include "client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "conf/conf.h"
+
+#define ANSWER_MAX_BYTES (64u << 20)
+
+void client_failure_fini(struct client_failure *f)
+{
+    buf_free(&f->message);
+    buf_free(&f->hint);
+}
+
+static bool path_from_config(const char *file, const char *prefix, struct buf *out)
+{
+    struct buf errors = {0};
+    struct conf *c = conf_load(file, prefix, &errors);
+    bool ok = c != NULL;
+
+    if (ok)
+        buf_str(out, conf_process(c)->admin_socket);
+    if (c != NULL)
+        conf_free(&c);
+    buf_free(&errors);
+    return ok;
+}
+
+void client_socket_path(const struct options *o, struct buf *out)
+{
+    const char *env = getenv("RUSHGATE_SOCKET");
+    const char *prefix = option_given(o, OPT_PREFIX) ? o->value[OPT_PREFIX] : "/";
+
+    if (option_given(o, OPT_SOCKET)) {
+        buf_str(out, o->value[OPT_SOCKET]);
+        return;
+    }
+    /* A file that does not load now may still be the one of a running daemon: the usual place then.
+     */
+    if (option_given(o, OPT_CONFIG) && path_from_config(o->value[OPT_CONFIG], prefix, out))
+        return;
+    if (!option_given(o, OPT_CONFIG) && !option_given(o, OPT_PREFIX) && env != NULL && *env != '\0')
+        buf_str(out, env);
+    else
+        conf_path(prefix, SLICE_LIT("run/rushgate.sock"), out);
+}
+
+static void fail(struct client_failure *f, enum ctl_error error, const char *hint, const char *fmt,
+                 ...) __attribute__((format(printf, 4, 5)));
+
+static void fail(struct client_failure *f, enum ctl_error error, const char *hint, const char *fmt,
+                 ...)
+{
+    va_list ap;
+
+    f->error = error;
+    va_start(ap, fmt);
+    buf_vprintf(&f->message, fmt, ap);
+    va_end(ap);
+    buf_str(&f->hint, hint);
+}
+
+static void fail_connect(struct client_failure *f, int error, const char *path)
+{
+    switch (error) {
+    case ENOENT:
+    case ECONNREFUSED:
+    case ENOTDIR:
+        fail(f, CTL_NOT_RUNNING, "another socket: -s PATH, -p DIR or -c FILE",
+             "rushgate is not running (nobody answers on %s)", path);
+        break;
+    case EACCES:
+    case EPERM:
+        fail(f, CTL_PERMISSION, "be root, the daemon's user or in the socket's group",
+             "no permission to use %s", path);
+        break;
+    case EAGAIN:
+        fail(f, CTL_BUSY, "try again", "the daemon does not accept connections on %s", path);
+        break;
+    default:
+        fail(f, CTL_FAILED, "", "%s: %s", path, strerror(error));
+    }
+}
+
+static int connect_to(const char *path, struct client_failure *f)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    int fd;
+
+    if (strlen(path) >= sizeof sa.sun_path) {
+        fail(f, CTL_USAGE, "", "the socket's path is longer than 107 bytes: %s", path);
+        return -1;
+    }
+    memcpy(sa.sun_path, path, strlen(path));
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&sa, sizeof sa) == 0)
+        return fd;
+    fail_connect(f, errno, path);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* False: the time is over. */
+static bool wait_for(int fd, short what, uint64_t until_ns)
+{
+    struct pollfd p = {.fd = fd, .events = what};
+
+    for (;;) {
+        uint64_t now = clock_mono_ns();
+        int rc;
+        if (now >= until_ns)
+            return false;
+        rc = poll(&p, 1, (int)((until_ns - now) / NS_PER_MS + 1));
+        if (rc > 0 || (rc < 0 && errno != EINTR))
+            return true;
+    }
+}
+
+static bool send_all(int fd, struct slice s, uint64_t until_ns)
+{
+    while (s.n > 0) {
+        ssize_t n = send(fd, s.p, s.n, MSG_NOSIGNAL);
+        if (n < 0 && errno == EAGAIN && wait_for(fd, POLLOUT, until_ns))
+            continue;
+        /* Whoever turned us away may have said why before it closed: read on. */
+        if (n < 0)
+            return errno == EPIPE;
+        s = slice_of(s.p + n, s.n - (size_t)n);
+    }
+    return true;
+}
+
+/* One line into out. 0, -ETIMEDOUT, -EPIPE when it ends before, -EMSGSIZE. */
+static int read_line(int fd, struct buf *out, uint64_t until_ns)
+{
+    for (;;) {
+        ssize_t n;
+        if (!buf_reserve(out, 64 << 10) || out->n > ANSWER_MAX_BYTES)
+            return -EMSGSIZE;
+        n = recv(fd, out->p + out->n, out->cap - out->n, 0);
+        if (n < 0 && errno == EAGAIN) {
+            if (!wait_for(fd, POLLIN, until_ns))
+                return -ETIMEDOUT;
+            continue;
+        }
+        if (n <= 0)
+            return -EPIPE;
+        out->n += (size_t)n;
+        if (memchr(out->p + out->n - n, '\n', (size_t)n) != NULL)
+            return 0;
+    }
+}
+
+static void write_request(const struct options *o, struct buf *out)
+{
+    const char *sep = "";
+
+    buf_str(out, "{\"v\":1,\"argv\":[");
+    for (unsigned i = 0; i < o->words_n; i++) {
+        buf_str(out, i > 0 ? "," : "");
+        buf_json(out, slice_str(o->words[i]));
+    }
+    buf_str(out, "],\"flags\":{");
+    for (unsigned f = 0; f < CTL_FLAG_COUNT; f++) {
+        if (o->inv.flag[f] == NULL)
+            continue;
+        buf_printf(out, "%s\"%s\":", sep, ctl_flags[f].name);
+        if (ctl_flags[f].metavar[0] == '\0')
+            buf_str(out, "true");
+        else
+            buf_json(out, slice_str(o->inv.flag[f]));
+        sep = ",";
+    }
+    buf_str(out, "}}\n");
+}
+
+static json_t *parse_answer(const struct buf *line, struct client_failure *f)
+{
+    json_error_t error;
+    json_t *doc = json_loadb(line->p, line->n, 0, &error);
+
+    if (json_is_object(doc) && json_is_string(json_object_get(doc, "schema")))
+        return doc;
+    json_decref(doc);
+    fail(f, CTL_FAILED, "is it another version?", "the daemon's answer makes no sense");
+    return NULL;
+}
+
+json_t *client_ask(const char *path, const struct options *o, uint64_t timeout_ns,
+                   struct client_failure *f)
+{
+    uint64_t until = clock_mono_ns() + timeout_ns;
+    struct buf out = {0}, in = {0};
+    json_t *doc = NULL;
+    int fd = connect_to(path, f), rc;
+
+    if (fd < 0)
+        return NULL;
+    write_request(o, &out);
+    rc = send_all(fd, buf_view(&out), until) ? read_line(fd, &in, until) : -ETIMEDOUT;
+    if (rc == 0)
+        doc = parse_answer(&in, f);
+    else if (rc == -ETIMEDOUT)
+        fail(f, CTL_TIMEOUT, "the command may have been carried out",
+             "the daemon at %s does not answer in time", path);
+    else
+        fail(f, CTL_FAILED, "the error log may say why", "the daemon at %s closed the connection",
+             path);
+    close(fd);
+    buf_free(&out);
+    buf_free(&in);
+    return doc;
+}

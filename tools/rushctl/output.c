@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "config.h"
+
+#include "output.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "ctl/errors.h"
+#include "table.h"
+
+void output_write(const struct buf *b)
+{
+    size_t done = 0;
+
+    while (done < b->n) {
+        ssize_t n = write(STDOUT_FILENO, b->p + done, b->n - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EPIPE)
+            return;
+        if (n < 0)
+            die("rushctl: cannot write: %s", strerror(errno));
+        done += (size_t)n;
+    }
+}
+
+static bool json_mode(const struct options *o)
+{
+    return option_given(o, OPT_JSON);
+}
+
+static int append(const char *p, size_t n, void *out)
+{
+    buf_add(out, p, n);
+    return 0;
+}
+
+static void print_json(const json_t *doc)
+{
+    struct buf out = {0};
+
+    (void)json_dump_callback(doc, append, &out, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    buf_char(&out, '\n');
+    output_write(&out);
+    buf_free(&out);
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *s = json_string_value(json_object_get(object, key));
+
+    return s != NULL ? s : "";
+}
+
+void document_view(const json_t *doc, char out[32])
+{
+    const char *schema = text_of(doc, "schema"), *dot = strchr(schema, '.');
+    size_t n = dot != NULL ? strcspn(dot + 1, "/") : 0;
+
+    n = n < 31 ? n : 31;
+    memcpy(out, dot != NULL ? dot + 1 : "", n);
+    out[n] = '\0';
+}
+
+bool document_is_error(const json_t *doc)
+{
+    return json_is_object(json_object_get(doc, "error"));
+}
+
+/* --- errors --- */
+
+/* "rushctl: TEXT", what came from elsewhere made harmless, line breaks kept. */
+static void say(FILE *to, const char *lead, const char *text)
+{
+    struct buf out = {0};
+
+    for (;;) {
+        size_t n = strcspn(text, "\n");
+        buf_str(&out, lead);
+        text_clean(&out, slice_of(text, n));
+        buf_char(&out, '\n');
+        if (text[n] == '\0' || text[n + 1] == '\0')
+            break;
+        text += n + 1;
+    }
+    fputs(buf_cstr(&out), to);
+    buf_free(&out);
+}
+
+static void print_error(const json_t *error)
+{
+    if (text_of(error, "details")[0] != '\0')
+        say(stderr, "", text_of(error, "details"));
+    say(stderr, "rushctl: ", text_of(error, "message"));
+    if (text_of(error, "hint")[0] != '\0')
+        say(stderr, "hint: ", text_of(error, "hint"));
+}
+
+static int output_error_document(const struct options *o, const json_t *doc)
+{
+    const json_t *error = json_object_get(doc, "error");
+
+    if (json_mode(o))
+        print_json(doc);
+    else
+        print_error(error);
+    return ctl_errors[ctl_error_by_code(text_of(error, "code"))].exit_status;
+}
+
+static json_t *clean_text(const char *text)
+{
+    struct buf b = {0};
+    json_t *s;
+
+    for (size_t n; *text != '\0'; text += n) {
+        n = utf8_len(slice_str(text));
+        if (n > 0)
+            buf_add(&b, text, n);
+        else
+            buf_str(&b, "\xef\xbf\xbd");
+        n = n > 0 ? n : 1;
+    }
+    s = json_string(buf_cstr(&b));
+    buf_free(&b);
+    return s;
+}
+
+int output_error(const struct options *o, enum ctl_error error, const char *message,
+                 const char *hint)
+{
+    json_t *e = json_object(), *doc = json_object();
+    int status;
+
+    json_object_set_new(e, "code", json_string(ctl_errors[error].code));
+    json_object_set_new(e, "message", clean_text(message));
+    json_object_set_new(e, "hint", clean_text(hint));
+    json_object_set_new(doc, "schema", json_string("rushgate.error/1"));
+    json_object_set_new(doc, "error", e);
+    status = output_error_document(o, doc);
+    json_decref(doc);
+    return status;
+}
+
+int output_failure(const struct options *o, const struct client_failure *f)
+{
+    struct client_failure copy = *f; /* buf_cstr may move the text's end */
+    int status = output_error(o, f->error, buf_cstr(&copy.message), buf_cstr(&copy.hint));
+
+    client_failure_fini(&copy);
+    return status;
+}
+
+int output_complaint(const struct options *o, const struct ctl_complaint *c)
+{
+    struct ctl_complaint copy = *c;
+    int status = output_error(o, CTL_USAGE, buf_cstr(&copy.message), buf_cstr(&copy.hint));
+
+    ctl_complaint_fini(&copy);
+    return status;
+}
+
+/* --- --fields and --filter --- */
+
+/* The object that says which fields there are: the first row, or the data itself. */
+static const json_t *sample_of(const json_t *data)
+{
+    return json_is_array(data) ? json_array_get(data, 0) : data;
+}
+
+static int complain_field(const struct options *o, const json_t *sample, struct slice field)
+{
+    struct buf message = {0}, hint = {0};
+    const char *key;
+    json_t *value;
+    int status;
+
+    buf_printf(&message, "there is no field \"%.*s\"", SLICE_ARG(field));
+    json_object_foreach((json_t *)(uintptr_t)sample, key, value)
+        buf_printf(&hint, "%s%s", hint.n > 0 ? ", " : "", key);
+    status = output_error(o, CTL_USAGE, buf_cstr(&message), buf_cstr(&hint));
+    buf_free(&message);
+    buf_free(&hint);
+    return status;
+}
+
+static const json_t *field_get(const json_t *object, struct slice field)
+{
+    char name[128];
+
+    if (field.n >= sizeof name)
+        return NULL;
+    snprintf(name, sizeof name, "%.*s", SLICE_ARG(field));
+    return json_object_get(object, name);
+}
+
+/* Next name of a list separated by commas; false at the end. */
+static bool next_field(struct slice *rest, struct slice *field)
+{
+    size_t n;
+
+    if (rest->n == 0)
+        return false;
+    n = slice_find(*rest, ',');
+    *field = slice_of(rest->p, n);
+    n = n < rest->n ? n + 1 : n;
+    *rest = slice_of(rest->p + n, rest->n - n);
+    return true;
+}
+
+static json_t *narrowed(const json_t *object, const char *fields)
+{
+    struct slice rest = slice_str(fields), field;
+    json_t *out = json_object();
+
+    while (next_field(&rest, &field)) {
+        const json_t *value = field_get(object, field);
+        char name[128];
+        snprintf(name, sizeof name, "%.*s", SLICE_ARG(field));
+        if (value != NULL)
+            json_object_set(out, name, (json_t *)(uintptr_t)value);
+    }
+    return out;
+}
+
+static int check_fields(const struct options *o, const json_t *sample)
+{
+    struct slice rest, field;
+
+    if (sample == NULL)
+        return 0;
+    rest = slice_str(option_given(o, OPT_FIELDS) ? o->value[OPT_FIELDS] : "");
+    while (next_field(&rest, &field))
+        if (field_get(sample, field) == NULL)
+            return complain_field(o, sample, field);
+    for (unsigned i = 0; i < o->filters_n; i++) {
+        struct slice f = slice_of(o->filters[i], strcspn(o->filters[i], "="));
+        if (field_get(sample, f) == NULL)
+            return complain_field(o, sample, f);
+    }
+    return 0;
+}
+
+static bool passes(const struct options *o, const json_t *row)
+{
+    for (unsigned i = 0; i < o->filters_n; i++) {
+        size_t n = strcspn(o->filters[i], "=");
+        struct buf text = {0};
+        bool same;
+        table_cell(&text, "", "", field_get(row, slice_of(o->filters[i], n)));
+        same = slice_eq(buf_view(&text), slice_str(o->filters[i] + n + 1));
+        buf_free(&text);
+        if (!same)
+            return false;
+    }
+    return true;
+}
+
+int output_select(const struct options *o, json_t *doc)
+{
+    json_t *data = json_object_get(doc, "data"), *rows, *row;
+    const char *fields = option_given(o, OPT_FIELDS) ? o->value[OPT_FIELDS] : NULL;
+    int status = check_fields(o, sample_of(data));
+    size_t i;
+
+    if (status != 0 || (fields == NULL && o->filters_n == 0))
+        return status;
+    if (!json_is_array(data)) {
+        if (o->filters_n > 0)
+            return output_error(o, CTL_USAGE, "there are no rows to filter", "");
+        json_object_set_new(doc, "data", narrowed(data, fields));
+        return 0;
+    }
+    rows = json_array();
+    json_array_foreach(data, i, row)
+    {
+        if (!passes(o, row))
+            continue;
+        if (fields != NULL)
+            json_array_append_new(rows, narrowed(row, fields));
+        else
+            json_array_append(rows, row);
+    }
+    json_object_set_new(doc, "data", rows);
+    return 0;
+}
+
+/* --- documents for people --- */
+
+static bool want_colour(void)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+    return isatty(STDOUT_FILENO) && (no == NULL || *no == '\0') &&
+           (term == NULL || strcmp(term, "dumb") != 0);
+}
+
+static void footer(struct buf *out, const json_t *doc)
+{
+    const json_t *w = json_object_get(doc, "workers");
+
+    buf_printf(out, "%lld/%lld workers \xc2\xb7 generation %lld \xc2\xb7 ",
+               (long long)json_integer_value(json_object_get(w, "reporting")),
+               (long long)json_integer_value(json_object_get(w, "total")),
+               (long long)json_integer_value(json_object_get(doc, "generation")));
+    text_clean(out, slice_str(text_of(doc, "time")));
+    buf_char(out, '\n');
+}
+
+static void status_line(struct buf *out, const char *name, struct slice text)
+{
+    buf_printf(out, "%-9s ", name);
+    text_clean(out, text);
+    buf_char(out, '\n');
+}
+
+static void print_status(const struct options *o, const json_t *doc, struct buf *out)
+{
+    const json_t *d = json_object_get(doc, "data"), *l;
+    struct table_style style = {!option_given(o, OPT_NO_HEADER), want_colour()};
+    struct buf line = {0};
+    size_t i;
+
+    buf_printf(&line, "%s, version %s, pid %lld, up ", text_of(d, "state"), text_of(d, "version"),
+               (long long)json_integer_value(json_object_get(d, "pid")));
+    text_seconds(&line, json_number_value(json_object_get(d, "uptime_s")));
+    status_line(out, "rushgate", buf_view(&line));
+    buf_clear(&line);
+    buf_printf(&line, "%s, generation %lld, loaded %s", text_of(d, "config"),
+               (long long)json_integer_value(json_object_get(doc, "generation")),
+               text_of(d, "config_loaded"));
+    status_line(out, "config", buf_view(&line));
+    json_array_foreach(json_object_get(d, "listeners"), i, l)
+    {
+        buf_clear(&line);
+        buf_printf(&line, "%s %s", text_of(l, "name"), text_of(l, "address"));
+        status_line(out, "listen", buf_view(&line));
+    }
+    buf_char(out, '\n');
+    table_write(out, "workers", json_object_get(d, "processes"), NULL, &style);
+    buf_free(&line);
+}
+
+static void print_reload(const json_t *doc, struct buf *out)
+{
+    const json_t *d = json_object_get(doc, "data"), *ch;
+    struct buf took = {0};
+    size_t i;
+
+    buf_str(out, "check    ");
+    text_clean(out, slice_str(text_of(d, "file")));
+    buf_printf(out, ": ok (%lld files, %lld settings)\n",
+               (long long)json_integer_value(json_object_get(d, "files")),
+               (long long)json_integer_value(json_object_get(d, "settings")));
+    json_array_foreach(json_object_get(d, "changes"), i, ch)
+    {
+        bool applied = json_is_true(json_object_get(ch, "applied"));
+        buf_str(out, applied ? "change   " : "restart  ");
+        text_clean(out, slice_str(text_of(ch, "setting")));
+        buf_char(out, ' ');
+        text_clean(out, slice_str(text_of(ch, "old")));
+        buf_str(out, " -> ");
+        text_clean(out, slice_str(text_of(ch, "new")));
+        buf_str(out, applied ? "  applied\n" : "  NOT applied, needs restart\n");
+    }
+    buf_printf(out, "workers  %lld of %lld use it\n",
+               (long long)json_integer_value(json_object_get(d, "workers_on_it")),
+               (long long)json_integer_value(json_object_get(d, "workers_total")));
+    text_seconds(&took, json_number_value(json_object_get(d, "duration_s")));
+    buf_printf(out, "reload   ok: generation %lld -> %lld in %s\n",
+               (long long)json_integer_value(json_object_get(d, "old_generation")),
+               (long long)json_integer_value(json_object_get(d, "generation")), buf_cstr(&took));
+    buf_free(&took);
+}
+
+/* An object without a form of its own: a line a member. */
+static void print_object(const json_t *data, struct buf *out)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)data, key, value)
+    {
+        buf_printf(out, "%-9s ", key);
+        table_cell(out, "", key, value);
+        buf_char(out, '\n');
+    }
+}
+
+static void print_for_people(const struct options *o, const json_t *doc, struct buf *out)
+{
+    const json_t *data = json_object_get(doc, "data");
+    struct table_style style = {!option_given(o, OPT_NO_HEADER), want_colour()};
+    char view[32];
+
+    document_view(doc, view);
+    if (json_is_array(data)) {
+        table_write(out, view, data, o->value[OPT_FIELDS], &style);
+        if (style.header)
+            footer(out, doc);
+    } else if (strcmp(view, "status") == 0 && !option_given(o, OPT_FIELDS)) {
+        print_status(o, doc, out);
+        if (style.header)
+            footer(out, doc);
+    } else if (strcmp(view, "reload") == 0 && !option_given(o, OPT_FIELDS)) {
+        print_reload(doc, out);
+    } else if (json_object_size(data) == 0) {
+        buf_str(out, "done\n");
+    } else {
+        print_object(data, out);
+    }
+}
+
+int output_document(const struct options *o, json_t *doc)
+{
+    struct buf out = {0};
+    json_t *warning;
+    size_t i;
+    int status;
+
+    if (document_is_error(doc))
+        return output_error_document(o, doc);
+    status = output_select(o, doc);
+    if (status != 0)
+        return status;
+    if (json_mode(o)) {
+        print_json(doc);
+        return 0;
+    }
+    print_for_people(o, doc, &out);
+    output_write(&out);
+    buf_free(&out);
+    json_array_foreach(json_object_get(doc, "warnings"), i, warning) if (json_is_string(warning))
+        say(stderr, "warning: ", json_string_value(warning));
+    return 0;
+}
