@@ -9,7 +9,7 @@
  *   sockets: every listen address once per worker slot, admin, control
  *   zones, first generation published
  *   signals, loop, control socket
- *   box office, keeper, workers
+ *   keeper, box office; workers when the box office is ready
  *   -- all have said READY --
  *   left-over workers drain; READY to the service manager and to who detached us
  *   ... until a stop is complete ...

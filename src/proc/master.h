@@ -144,7 +144,7 @@ void master_check_ready(struct master *m);
     for (struct supervised *it = (m)->children; it < (m)->children + CONTROL_SLOTS; it++)
 
 void supervise_init(struct master *m);
-/* Starts what the configuration wants: box office, keeper, workers. */
+/* Starts what the configuration wants: keeper, box office, and when that is ready workers. */
 void supervise_start(struct master *m);
 /* After SIGCHLD. */
 void supervise_reap(struct master *m);

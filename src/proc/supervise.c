@@ -170,6 +170,8 @@ static void on_ready(struct supervised *s, uint64_t generation)
     s->ready = true;
     s->adopted = generation;
     log_info("%s is ready", child_name(s, name));
+    if (s->kind == CHILD_BOXOFFICE && !s->m->ready && s->m->stop_stage == STOP_NOT)
+        supervise_workers_up(s->m);
     master_check_ready(s->m);
 }
 
@@ -387,10 +389,13 @@ void supervise_workers_up(struct master *m)
 
 void supervise_start(struct master *m)
 {
+    bring_up(&m->children[CONTROL_KEEPER]);
+    /* Workers come when the box office can be asked: who connects before that waits in the queue of
+     * a listener instead of being told 503. */
     if (m->process->boxoffice_embedded)
         bring_up(&m->children[CONTROL_BOXOFFICE]);
-    bring_up(&m->children[CONTROL_KEEPER]);
-    supervise_workers_up(m);
+    else
+        supervise_workers_up(m);
 }
 
 void supervise_want(struct master *m, enum child_kind kind, bool wanted)

@@ -14,8 +14,9 @@
 /* A process has one command line: one of the few mutable globals. */
 static struct {
     char *start;
-    size_t size;
-    char **argv; /* the copy; for the life of the process */
+    size_t argv_size; /* bytes of the arguments */
+    size_t size;      /* with the environment behind them */
+    char **argv;      /* the copy; for the life of the process */
 } the_place;
 
 static char **copy_strings(char **from, char **end)
@@ -41,6 +42,7 @@ char **title_init(int argc, char **argv)
 
     (void)argc;
     the_place.argv = copy_strings(argv, &end);
+    the_place.argv_size = (size_t)(end - argv[0]);
     environ = copy_strings(environ, &end);
     the_place.start = argv[0];
     the_place.size = (size_t)(end - argv[0]);
@@ -68,14 +70,17 @@ static void name_set(const char *title)
 void title_set(const char *fmt, ...)
 {
     char title[128];
+    size_t room;
     va_list ap;
 
     va_start(ap, fmt);
     vsnprintf(title, sizeof title, fmt, ap);
     va_end(ap);
     name_set(title);
-    if (the_place.size == 0)
+    /* /proc/PID/environ stays readable where the arguments alone have room enough. */
+    room = strlen(title) < the_place.argv_size ? the_place.argv_size : the_place.size;
+    if (room == 0)
         return;
-    memset(the_place.start, 0, the_place.size);
-    snprintf(the_place.start, the_place.size, "%s", title);
+    memset(the_place.start, 0, room);
+    snprintf(the_place.start, room, "%s", title);
 }
