@@ -9,7 +9,26 @@
 
 #define TICK_NS (LOOP_TICK_MS * NS_PER_MS)
 
-static const struct timeval tick_interval = {0, LOOP_TICK_MS * 1000};
+/* Sets libevent's timer to the start of a tick. */
+static void wake_at(struct loop *l, uint64_t tick)
+{
+    uint64_t now = loop_now(l), at = tick * TICK_NS;
+    uint64_t us = at > now ? (at - now + NS_PER_US - 1) / NS_PER_US : 0;
+    struct timeval delay = {(time_t)(us / 1000000), (suseconds_t)(us % 1000000)};
+
+    l->wake_tick = tick;
+    event_add(l->tick, &delay);
+}
+
+/* The next slot with a timer in it, be it of a later round. */
+static void wake_next(struct loop *l)
+{
+    for (uint64_t tick = l->wheel_tick + 1; l->timers > 0; tick++)
+        if (!list_empty(&l->wheel[tick % LOOP_WHEEL_SLOTS])) {
+            wake_at(l, tick);
+            return;
+        }
+}
 
 /* Runs the slots of the ticks that have passed. A timer of a later round stays where it is. */
 static void wheel_run(struct loop *l)
@@ -23,13 +42,13 @@ static void wheel_run(struct loop *l)
     list_init(&due);
     while (l->wheel_tick < upto) {
         struct list *slot = &l->wheel[++l->wheel_tick % LOOP_WHEEL_SLOTS];
-        LIST_EACH_SAFE(it, slot)
-        {
+        LIST_EACH_SAFE (it, slot) {
             if (CONTAINER_OF(it, struct loop_timer, node)->due_ns <= now)
                 list_move(&due, it);
         }
     }
-    /* Callbacks may disarm any timer, those still on `due` too: take the first until none is left. */
+    /* Callbacks may disarm any timer, those still on `due` too: take the first until none is left.
+     */
     for (struct list *it; (it = list_first(&due)) != NULL;) {
         struct loop_timer *t = CONTAINER_OF(it, struct loop_timer, node);
         loop_timer_disarm(l, t);
@@ -43,12 +62,9 @@ static void tick_cb(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    l->tick_armed = false;
+    l->wake_tick = UINT64_MAX;
     wheel_run(l);
-    if (l->timers > 0 && !l->tick_armed) {
-        l->tick_armed = true;
-        event_add(l->tick, &tick_interval);
-    }
+    wake_next(l);
 }
 
 void loop_init(struct loop *l)
@@ -56,8 +72,8 @@ void loop_init(struct loop *l)
     struct event_config *cfg = event_config_new();
 
     CHECK(cfg != NULL);
-    /* No signal handlers or threads share a base here, and the epoll changelist would only add work:
-     * interest in a connection hardly ever changes. */
+    /* No signal handlers or threads share a base here, and the epoll changelist would only add
+     * work: interest in a connection hardly ever changes. */
     event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
     *l = (struct loop){0};
     l->base = event_base_new_with_config(cfg);
@@ -68,6 +84,7 @@ void loop_init(struct loop *l)
     for (unsigned i = 0; i < LOOP_WHEEL_SLOTS; i++)
         list_init(&l->wheel[i]);
     l->wheel_tick = clock_mono_ns() / TICK_NS;
+    l->wake_tick = UINT64_MAX;
     l->tick = event_new(l->base, -1, 0, tick_cb, l);
     CHECK(l->tick != NULL);
     random_bytes(&l->rng, sizeof l->rng);
@@ -102,14 +119,11 @@ void loop_timer_arm(struct loop *l, struct loop_timer *t, uint64_t delay_ns)
     if (list_empty(&t->node))
         l->timers++;
     list_move(&l->wheel[tick % LOOP_WHEEL_SLOTS], &t->node);
-    if (!l->tick_armed) {
-        /* The wheel stood still while no timer was armed; nothing is in the slots it skips. */
-        if (l->timers == 1 && l->now_ns / TICK_NS > l->wheel_tick + 1) {
-            l->wheel_tick = l->now_ns / TICK_NS - 1;
-        }
-        l->tick_armed = true;
-        event_add(l->tick, &tick_interval);
-    }
+    /* The wheel stood still while no timer was armed; nothing is in the slots it skips. */
+    if (l->timers == 1 && l->now_ns / TICK_NS > l->wheel_tick + 1)
+        l->wheel_tick = l->now_ns / TICK_NS - 1;
+    if (tick < l->wake_tick)
+        wake_at(l, tick);
 }
 
 void loop_timer_disarm(struct loop *l, struct loop_timer *t)

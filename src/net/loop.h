@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One event loop, as every process here runs it: libevent waits and dispatches, then the hooks that
- * asked for "the end of this turn" run once. A turn is what one wait returned. Work that many requests
- * of a turn share (writing an upstream connection, writing a client's answers) is deferred to its end,
- * so that it costs one system call a turn.
+ * asked for "the end of this turn" run once. A turn is what one wait returned. Work that many
+ * requests of a turn share (writing an upstream connection, writing a client's answers) is deferred
+ * to its end, so that it costs one system call a turn.
  *
- * Timers are a hashed timing wheel (Varghese and Lauck, 1987), LOOP_TICK_MS coarse: arming and disarming
- * are a list operation each, which is what a timeout that nearly never fires should cost. The wheel's
- * libevent timer runs only while a timer is armed.
+ * Timers are a hashed timing wheel (Varghese and Lauck, 1987), LOOP_TICK_MS coarse: arming and
+ * disarming are a list operation each, which is what a timeout that nearly never fires should cost.
+ * The wheel's libevent timer is set to the next slot that holds a timer, so an idle loop sleeps.
  */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
@@ -39,17 +39,19 @@ struct loop {
     struct event *tick;      /* owned */
     struct list turn_end;    /* of loop_hook.node */
     struct list wheel[LOOP_WHEEL_SLOTS];
-    uint64_t wheel_tick;     /* the tick (monotonic ns / tick length) the wheel has been run up to */
-    unsigned timers;         /* armed */
-    bool tick_armed;
-    bool now_fresh;          /* now_ns belongs to this turn */
-    uint64_t now_ns;         /* use loop_now */
+    uint64_t wheel_tick; /* the tick (monotonic ns / tick length) the wheel has been run up to */
+    unsigned timers;     /* armed */
+    uint64_t wake_tick;  /* what `tick` is set to; UINT64_MAX: not set */
+    bool now_fresh;      /* now_ns belongs to this turn */
+    uint64_t now_ns;     /* use loop_now */
     uint64_t turns;
-    uint64_t turn_start_ns;  /* when the current turn's first callback asked for the time; 0: none did */
-    uint64_t busy_ns;        /* total time spent in callbacks and hooks of turns that looked at the clock */
-    uint64_t lag_ns;         /* longest turn since the owner last zeroed it */
-    uint64_t rng;            /* for random_next */
-    void *owner;             /* struct worker * and the like; the loop does not look at it */
+    uint64_t
+        turn_start_ns; /* when the current turn's first callback asked for the time; 0: none did */
+    uint64_t
+        busy_ns;     /* total time spent in callbacks and hooks of turns that looked at the clock */
+    uint64_t lag_ns; /* longest turn since the owner last zeroed it */
+    uint64_t rng;    /* for random_next */
+    void *owner;     /* struct worker * and the like; the loop does not look at it */
 };
 
 /* Creates the event base (epoll). Dies when that fails: only at process start. */
@@ -69,7 +71,8 @@ static inline void loop_hook_init(struct loop_hook *h, void (*fn)(struct loop_ho
     h->fn = fn;
 }
 
-/* Runs h->fn once at the end of this turn, however often it is deferred. A hook may defer others. */
+/* Runs h->fn once at the end of this turn, however often it is deferred. A hook may defer others.
+ */
 static inline void loop_defer(struct loop *l, struct loop_hook *h)
 {
     if (list_empty(&h->node))
@@ -93,12 +96,13 @@ static inline bool loop_timer_armed(const struct loop_timer *t)
     return !list_empty(&t->node);
 }
 
-/* Fires once, delay_ns from now, never early, at most about two ticks late. Arming again moves it. */
+/* Fires once, delay_ns from now, never early, at most about two ticks late. Arming again moves it.
+ */
 void loop_timer_arm(struct loop *l, struct loop_timer *t, uint64_t delay_ns);
 void loop_timer_disarm(struct loop *l, struct loop_timer *t);
 
-/* One turn: waits for events, runs their callbacks, then the deferred hooks. False when nothing is left
- * to wait for. */
+/* One turn: waits for events, runs their callbacks, then the deferred hooks. False when nothing is
+ * left to wait for. */
 bool loop_turn(struct loop *l);
 
 #endif

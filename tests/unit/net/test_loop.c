@@ -65,6 +65,37 @@ static void test_timers(void **state)
     loop_fini(&loop);
 }
 
+static void on_rearm(struct loop_timer *t)
+{
+    (void)t;
+    /* Far away: it must not push back what is due before it. */
+    loop_timer_arm(&loop, &far_off, 60 * NS_PER_S);
+}
+
+/* A timer armed from a callback does not delay one that was armed before. */
+static void test_wakes_for_the_earliest(void **state)
+{
+    uint64_t start;
+
+    (void)state;
+    loop_init(&loop);
+    loop_timer_init(&a, on_rearm);
+    loop_timer_init(&b, on_b);
+    loop_timer_init(&far_off, on_far);
+    b_at = 0;
+    start = clock_mono_ns();
+    loop_timer_arm(&loop, &b, 60 * NS_PER_MS);
+    loop_timer_arm(&loop, &a, 10 * NS_PER_MS);
+    while (b_at == 0)
+        loop_turn(&loop);
+    assert_true(b_at >= start + 60 * NS_PER_MS);
+    assert_true(b_at < start + 5 * NS_PER_S);
+    /* Asleep in between: a turn for each timer and not one every tick. */
+    assert_true(loop.turns <= 4);
+    loop_timer_disarm(&loop, &far_off);
+    loop_fini(&loop);
+}
+
 /* A delay longer than one round of the wheel stays for the next round. */
 static void test_far_timer_waits(void **state)
 {
@@ -88,6 +119,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_wakes_for_the_earliest),
         cmocka_unit_test(test_far_timer_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
