@@ -16,12 +16,21 @@ tests/unit/transcode/everything.pb: $(srcdir)/tests/unit/transcode/everything.pr
 	$(AM_V_GEN)$(PROTOC) -I$(srcdir)/tests/unit/transcode $(PROTO_FLAGS) --include_imports \
 		--descriptor_set_out=$@ everything.proto
 CLEANFILES += tests/unit/transcode/everything.pb
-EXTRA_DIST += tests/unit/transcode/everything.proto tests/unit/transcode/transcode_rig.h
+EXTRA_DIST += tests/unit/transcode/everything.proto tests/unit/transcode/transcode_rig.h \
+	tests/fuzz/run tests/fuzz/transcode_json.c tests/fuzz/transcode_json.dict \
+	tests/fuzz/transcode_reply.c tests/fuzz/transcode_schema.c tests/fuzz/transcode_json.seeds
 
 # Built by make check, run by hand.
 check_PROGRAMS += tests/unit/transcode/bench_transcode
 tests_unit_transcode_bench_transcode_SOURCES = tests/unit/transcode/bench_transcode.c
 tests_unit_transcode_bench_transcode_LDADD = $(TRANSCODE_LIBS)
+
+check_PROGRAMS += tests/unit/transcode/transcode_lines
+tests_unit_transcode_transcode_lines_SOURCES = tests/unit/transcode/transcode_lines.c
+tests_unit_transcode_transcode_lines_LDADD = $(TRANSCODE_LIBS)
+EXTRA_tests_unit_transcode_transcode_lines_DEPENDENCIES = tests/unit/transcode/everything.pb
+dist_check_SCRIPTS = tests/unit/transcode/test_differential
+TESTS += tests/unit/transcode/test_differential
 
 if HAVE_CMOCKA
 TRANSCODE_TEST_CFLAGS = $(UNIT_CFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"' \

@@ -203,15 +203,23 @@ static void print_slow(struct buf *b, double v, enum precision least)
     }
 }
 
+/* Prints the sign; true when that was all: readers that take "-0" for an integer lose it. */
+static bool print_sign(struct buf *b, double v)
+{
+    if (!signbit(v))
+        return false;
+    buf_str(b, v == 0 ? "-0.0" : "-");
+    return v == 0;
+}
+
 void number_print_double(struct buf *b, double v)
 {
     uint64_t digits;
     unsigned places;
 
-    if (signbit(v)) {
-        buf_char(b, '-');
-        v = -v;
-    }
+    if (print_sign(b, v))
+        return;
+    v = fabs(v);
     if ((v == 0 || v >= 1e-4) && few_places(v, &digits, &places))
         print_places(b, digits, places);
     else
@@ -220,10 +228,9 @@ void number_print_double(struct buf *b, double v)
 
 void number_print_float(struct buf *b, float v)
 {
-    if (signbit(v)) {
-        buf_char(b, '-');
-        v = -v;
-    }
+    if (print_sign(b, (double)v))
+        return;
+    v = fabsf(v);
     if (v < 16777216.0f && v == (float)(uint32_t)v)
         buf_u64(b, (uint32_t)v);
     else

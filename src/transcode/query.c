@@ -27,7 +27,7 @@ static bool decode_text(struct encoder *e, struct slice raw, enum decode how, st
     char *p;
     size_t n = 0;
 
-    *out = raw;
+    *out = raw.n ? raw : SLICE_LIT("");
     if (raw.n == 0 || (memchr(raw.p, '%', raw.n) == NULL &&
                        (how != DECODE_QUERY || memchr(raw.p, '+', raw.n) == NULL)))
         return true;

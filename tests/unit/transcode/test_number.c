@@ -60,7 +60,7 @@ static void test_double_text(void **state)
         const char *text;
     } cases[] = {
         {0, "0"},
-        {-0.0, "-0"},
+        {-0.0, "-0.0"},
         {1, "1"},
         {88.25, "88.25"},
         {0.1, "0.1"},

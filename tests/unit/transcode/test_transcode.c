@@ -49,7 +49,7 @@ static const struct pass passes[] = {
      "{\"floatValue\":\"NaN\",\"doubleValue\":\"-Infinity\"}"},
     {"{\"floatValue\":\"Infinity\"}", "{\"floatValue\":\"Infinity\"}"},
     {"{\"doubleValue\":\"1.5e2\"}", "{\"doubleValue\":150}"},
-    {"{\"doubleValue\":-0.0}", "{\"doubleValue\":-0}"},
+    {"{\"doubleValue\":-0.0}", "{\"doubleValue\":-0.0}"},
     {"{\"floatValue\":3.4028235e38}", "{\"floatValue\":3.4028235e+38}"},
     {"{\"floatValue\":1.17549435e-38}", "{\"floatValue\":1.1754944e-38}"},
     {"{\"doubleValue\":1.7976931348623157e308}", "{\"doubleValue\":1.7976931348623157e+308}"},
