@@ -5,6 +5,7 @@ import email.utils
 import re
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -99,7 +100,8 @@ def test_absolute_form(shared_plain):
 
 
 def order(shared, slug, **head):
-    fields = {"X-User-Id": "ann", "Idempotency-Key": "k", "Content-Type": "application/json"}
+    fields = {"X-User-Id": "ann", "Idempotency-Key": uuid.uuid4().hex,
+              "Content-Type": "application/json"}
     fields.update(head)
     lines = "".join(f"{k}: {v}\r\n" for k, v in fields.items())
     return f"POST /api/v1/events/{slug}/orders HTTP/1.1\r\nHost: a\r\n{lines}".encode()

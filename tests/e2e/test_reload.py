@@ -102,7 +102,7 @@ def test_includes(make_gateway):
     os.mkdir(gateway.path("conf.d"))
     gateway.write_config({"include": ["conf.d/*.yaml"]})
     with open(gateway.path("conf.d", "a.yaml"), "w") as f:
-        f.write("routes:\n  - {name: a, match: {path: /a}, respond: {body: ${A_BODY:-from a}}}\n")
+        f.write("routes:\n  - {name: a, match: {path: /a}, respond: {body: \"${A_BODY:-from a}\"}}\n")
     with open(gateway.path("conf.d", "b.yaml"), "w") as f:
         f.write("http: {server_name: included}\n")
     gateway.start()
@@ -169,8 +169,8 @@ def test_reloads_under_load(gateway):
     first = generation(gateway)
     for i in range(RELOADS):
         routes = gateway.config["routes"]
-        routes[0]["deadline"] = f"{5 + i % 3}s"
-        gateway.write_config({"http": {"max_body": f"{64 + i % 5}k"}})
+        routes[0]["deadline"] = f"{6 + i % 3}s"
+        gateway.write_config({"http": {"max_body": f"{65 + i % 5}k"}})
         document, changed = changes(gateway)
         assert changed and all(c["applied"] for c in changed.values()), document
     assert generation(gateway) == first + RELOADS

@@ -27,6 +27,8 @@ def rushctl(*words):
     (("show", "config", "--origin"), "rushgate.config/1"),
 ])
 def test_json_is_one_document(shared, words, schema):
+    if words == ("show", "sales") and shared.client.get("/api/v1/events/seen").status == 404:
+        shared.create_event("seen")
     done = shared.ctl("--json", *words)
     document = json.loads(done.stdout)  # all of it, or this fails
     assert document["schema"] == schema
@@ -180,10 +182,12 @@ def test_completion(tmp_path, shell):
 
 
 def test_completion_words(shared):
-    done = shared.ctl("__complete", "sh")
-    assert "show" in done.stdout.split()
-    done = shared.ctl("__complete", "show", "w")
-    assert "workers" in done.stdout.split()
+    assert "show" in rushctl("__complete", "--", "sh").stdout.split()
+    assert "workers" in rushctl("__complete", "--", "show", "w").stdout.split()
+    shared.create_event("completed")
+    sock = shared.path("run", "rushgate.sock")
+    words = rushctl("__complete", "--", "-s", sock, "sale", "pause", "comp").stdout.split()
+    assert words == ["completed"]
 
 
 def test_control_socket_is_not_for_everyone(shared):
