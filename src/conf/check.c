@@ -143,6 +143,22 @@ static void check_schemas(struct conf *c)
         check_schema(c, list->kids[i], &c->plan.schemas[i]);
 }
 
+/* rushctl and the keeper ask it by gRPC. */
+static void check_boxoffice(struct conf *c)
+{
+    const struct node *list = node_get(c->root, S_UPSTREAMS);
+    struct node *n = node_get(c->root, S_BOXOFFICE_UPSTREAM);
+    uint32_t i = n->bad || n->text == NULL ? UINT32_MAX : node_find(list, n->text);
+    const struct node *protocol;
+
+    if (i == UINT32_MAX)
+        return;
+    protocol = node_get(list->kids[i], S_UPSTREAM_PROTOCOL);
+    if (!protocol->bad && protocol->text != NULL && protocol->value.num != CONF_GRPC)
+        diag_error(&c->diag, n->at, NULL, "boxoffice.upstream: \"%s\" does not speak gRPC",
+                   n->text);
+}
+
 static void check_sockets(struct conf *c)
 {
     struct node *admin = node_get(c->root, S_ADMIN_SOCKET);
@@ -163,6 +179,7 @@ void conf_check(struct conf *c)
     check_upstreams(c);
     check_schemas(c);
     unique(c, node_get(c->root, S_ROUTES), S_ROUTE_NAME, "name");
+    check_boxoffice(c);
     check_sockets(c);
     conf_check_routes(c);
     conf_fill_process(c);

@@ -307,6 +307,24 @@ static bool find_rpc(struct conf *c, struct node *route, uint32_t *binding)
     return false;
 }
 
+/* The variables of the route's own template must be fields of the request. */
+static bool right_vars(struct conf *c, struct node *route, uint32_t binding)
+{
+    struct slice names[ROUTER_VARS_MAX];
+    struct buf why = {0};
+    unsigned n = 0;
+    bool ok;
+
+    /* A malformed template is reported where the index is built. */
+    ok = !router_template_vars(slice_str(node_text(route, S_MATCH_PATH)), names, &n, &why);
+    buf_clear(&why);
+    ok = ok || schema_check_vars(schema_of(c, route), binding, names, n, &why);
+    if (!ok)
+        wrong(c, route, S_MATCH_PATH, buf_cstr(&why));
+    buf_free(&why);
+    return ok;
+}
+
 /* --- all of them --- */
 
 static const enum setting_id needed[] = {S_ROUTE_NAME,     S_MATCH_HOST,     S_MATCH_METHOD,
@@ -337,7 +355,8 @@ static void check_route(struct conf *c, struct node *route)
         expand_service(c, route);
         return;
     }
-    if (has(route, S_ROUTE_RPC) && !find_rpc(c, route, &binding))
+    if (has(route, S_ROUTE_RPC) &&
+        (!find_rpc(c, route, &binding) || !right_vars(c, route, binding)))
         return;
     r = add_plan(c, route, route->name, node_text(route, S_MATCH_PATH));
     r->binding = binding;

@@ -48,3 +48,16 @@ void schema_binding_get(struct slice schema, uint32_t binding, struct schema_bin
     (void)schema;
     *out = bindings[binding];
 }
+
+bool schema_check_vars(struct slice schema, uint32_t binding, const struct slice *names, unsigned n,
+                       struct buf *err)
+{
+    (void)schema;
+    (void)binding;
+    for (unsigned i = 0; i < n; i++)
+        if (slice_eq(names[i], SLICE_LIT("wrong"))) {
+            buf_str(err, "path variable \"wrong\" is not a field");
+            return false;
+        }
+    return true;
+}
