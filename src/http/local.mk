@@ -1,11 +1,13 @@
 noinst_LIBRARIES += src/http/libhttp.a
 src_http_libhttp_a_SOURCES = \
-	%D%/chunked.c %D%/chunked.h %D%/client.c %D%/client.h %D%/client_int.h %D%/conn.c %D%/conn.h %D%/fault.def %D%/head.c %D%/head.h \
+	%D%/chunked.c %D%/chunked.h %D%/client.c %D%/client.h %D%/client_int.h %D%/conn.c %D%/conn.h \
+	%D%/fault.def %D%/head.c %D%/head.h \
 	%D%/headers.c %D%/headers.h %D%/lint.c %D%/lint.h %D%/method.c %D%/method.h %D%/pool.h \
 	%D%/problem.c %D%/problem.h %D%/reply.c %D%/request.c \
 	%D%/response.c %D%/response.h %D%/server.c %D%/server.h %D%/upconn.c
 
-HTTP_TEST_LIBS = src/http/libhttp.a src/rpc/librpc.a src/net/libnet.a src/base/libbase.a $(EVENT_LIBS) $(HTTP_PARSER_LIBS)
+HTTP_TEST_LIBS = src/http/libhttp.a src/rpc/librpc.a src/net/libnet.a src/base/libbase.a \
+	$(EVENT_LIBS) $(HTTP_PARSER_LIBS)
 check_PROGRAMS += tests/unit/http/bench_answer
 tests_unit_http_bench_answer_SOURCES = tests/unit/http/bench_answer.c
 tests_unit_http_bench_answer_LDADD = $(HTTP_TEST_LIBS)
@@ -20,7 +22,8 @@ TESTS += tests/unit/http/test_vectors
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/http/test_server tests/unit/http/test_client tests/unit/http/test_headers
 TESTS += tests/unit/http/test_server tests/unit/http/test_client tests/unit/http/test_headers
-tests_unit_http_test_server_SOURCES = tests/unit/http/test_server.c $(WEB_TEST_SOURCES)
+tests_unit_http_test_server_SOURCES = tests/unit/http/test_server.c tests/unit/http/refusals.def \
+	$(WEB_TEST_SOURCES)
 tests_unit_http_test_server_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_http_test_server_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
 tests_unit_http_test_client_SOURCES = tests/unit/http/test_client.c $(WEB_TEST_SOURCES)

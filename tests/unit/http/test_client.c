@@ -307,6 +307,74 @@ static void test_responses(void **state)
     }
 }
 
+static void test_unbounded(void **state)
+{
+    struct outcome o;
+    char many[1002];
+    int fd;
+
+    (void)state;
+    memset(many, 'm', sizeof many - 1);
+    many[sizeof many - 1] = '\0';
+    make();
+    start(&o, "GET", "", 0);
+    fd = accept_one(0);
+    received(fd);
+    say(fd, "HTTP/1.1 200 OK\r\n\r\n");
+    say(fd, many);
+    wait_for(&o);
+    assert_int_equal(o.error, HTTP_CALL_BAD);
+    assert_string_equal(o.detail, "response body too large");
+    close(fd);
+}
+
+static char big[8 << 20];
+
+static void read_all(int fd, size_t want)
+{
+    static char sink[65536];
+    size_t got = 0;
+
+    for (int i = 0; i < 20000 && got < want; i++) {
+        ssize_t n = recv(fd, sink, sizeof sink, 0);
+        got += n > 0 ? (size_t)n : 0;
+        web_turn(&w);
+    }
+    assert_int_equal(got, want);
+}
+
+/* A request larger than the socket's buffer leaves in parts, on a new connection and on a pooled
+ * one; an answer before its end is taken, and the connection, which lacks the rest, is not used
+ * again. */
+static void test_large_request(void **state)
+{
+    struct outcome o;
+    struct idle_pool *p;
+    int fd = -1;
+
+    (void)state;
+    memset(big, 'x', sizeof big - 1);
+    make();
+    for (int i = 0; i < 2; i++) {
+        start(&o, "PUT", big, 0);
+        if (i == 0)
+            fd = accept_one(0);
+        read_all(fd, o.call.x->wire.n);
+        say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        wait_for(&o);
+        assert_string_equal(o.body, "ok");
+        p = client->balance.endpoints[0]->user;
+        assert_int_equal(p->idle, 1);
+    }
+    start(&o, "PUT", big, 0);
+    web_pass(&w, 5);
+    say(fd, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n");
+    wait_for(&o);
+    assert_int_equal(o.status, 413);
+    assert_int_equal(p->open, 0);
+    close(fd);
+}
+
 /* The upstream closes an idle connection as our request leaves: sent again, if that is harmless. */
 static void test_stale(void **state)
 {
@@ -500,9 +568,10 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_pool),      T(test_wire),   T(test_responses),   T(test_stale),
-        T(test_failover),  T(test_health), T(test_deadline),    T(test_cancel),
-        T(test_in_flight), T(test_update), T(test_idle_limits),
+        T(test_pool),        T(test_wire),          T(test_responses), T(test_stale),
+        T(test_unbounded),   T(test_large_request), T(test_failover),  T(test_health),
+        T(test_deadline),    T(test_cancel),        T(test_in_flight), T(test_update),
+        T(test_idle_limits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,88 +69,7 @@ static const struct refusal {
     unsigned status;
     const char *reason;
 } refusals[] = {
-    {"GET  / HTTP/1.1\r\n" H "\r\n", 400, "bad-request-line"},
-    {"GET / HTTP/1.1 \r\n" H "\r\n", 400, "bad-request-line"},
-    {" GET / HTTP/1.1\r\n" H "\r\n", 400, "bad-request-line"},
-    {"GET\t/ HTTP/1.1\r\n" H "\r\n", 400, "bad-request-line"},
-    {"GET /\r\n" H "\r\n", 400, "bad-request-line"},
-    {"GET / http/1.1\r\n" H "\r\n", 400, "bad-request-line"},
-    {"G@T / HTTP/1.1\r\n" H "\r\n", 400, "bad-request-line"},
-    {"GET /a\x01 HTTP/1.1\r\n" H "\r\n", 400, "bad-target"},
-    {"GET /a\x80 HTTP/1.1\r\n" H "\r\n", 400, "bad-target"},
-    {"GET /a#b HTTP/1.1\r\n" H "\r\n", 400, "bad-target"},
-    {"GET a HTTP/1.1\r\n" H "\r\n", 400, "bad-target"},
-    {"GET * HTTP/1.1\r\n" H "\r\n", 400, "bad-target"},
-    {"GET https://a/ HTTP/1.1\r\n" H "\r\n", 400, "bad-target"},
-    {"GET http://u@a/ HTTP/1.1\r\n" H "\r\n", 400, "bad-target"},
-    {"GET http:///x HTTP/1.1\r\n" H "\r\n", 400, "bad-target"},
-    {"GET / HTTP/1.1\n" H "\r\n", 400, "bad-line-end"},
-    {"GET / HTTP/1.1\r\nHost: a\n\r\n", 400, "bad-line-end"},
-    {"\n" GET, 400, "bad-line-end"},
-    {"\r\n\r\n\r\n" GET, 400, "bad-request-line"},
-    {"GET /%zz HTTP/1.1\r\n" H "\r\n", 400, "bad-path"},
-    {"GET /a% HTTP/1.1\r\n" H "\r\n", 400, "bad-path"},
-    {"GET /%00 HTTP/1.1\r\n" H "\r\n", 400, "bad-path"},
-    {"GET /../a HTTP/1.1\r\n" H "\r\n", 400, "bad-path"},
-    {"GET /a/./b HTTP/1.1\r\n" H "\r\n", 400, "bad-path"},
-    {"GET /a/.. HTTP/1.1\r\n" H "\r\n", 400, "bad-path"},
-    {"GET /a/%2e%2E/b HTTP/1.1\r\n" H "\r\n", 400, "bad-path"},
-    {"GET http://h/../a HTTP/1.1\r\n" H "\r\n", 400, "bad-path"},
-    {"GET / HTTP/1.1\r\n\r\n", 400, "bad-host"},
-    {"GET / HTTP/1.1\r\n" H H "\r\n", 400, "bad-host"},
-    {"GET / HTTP/1.0\r\n" H H "\r\n", 400, "bad-host"},
-    {"GET / HTTP/1.1\r\nHost:\r\n\r\n", 400, "bad-host"},
-    {"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "bad-host"},
-    {"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "bad-host"},
-    {"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", 400, "bad-host"},
-    {"GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", 400, "bad-host"},
-    {"GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n", 400, "bad-host"},
-    {"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400, "bad-host"},
-    {"GET / HTTP/1.1\r\n" H "A : b\r\n\r\n", 400, "bad-header"},
-    {"GET / HTTP/1.1\r\n" H "A\r\n\r\n", 400, "bad-header"},
-    {"GET / HTTP/1.1\r\n" H ": b\r\n\r\n", 400, "bad-header"},
-    {"GET / HTTP/1.1\r\n" H "A: b\rc\r\n\r\n", 400, "bad-header"},
-    {"GET / HTTP/1.1\r\n" H "A: \x7f\r\n\r\n", 400, "bad-header"},
-    {"GET / HTTP/1.1\r\n" H "A\x80: b\r\n\r\n", 400, "bad-header"},
-    {"GET / HTTP/1.1\r\n" H "A: b\r\n c\r\n\r\n", 400, "folded-header"},
-    {"GET / HTTP/1.1\r\n c: d\r\n" H "\r\n", 400, "folded-header"},
-    {"PUT / HTTP/1.1\r\n" H "Content-Length: 1\r\nContent-Length: 1\r\n\r\na", 400, ""},
-    {"PUT / HTTP/1.1\r\n" H "Content-Length: 1, 1\r\n\r\na", 400, "bad-content-length"},
-    {"PUT / HTTP/1.1\r\n" H "Content-Length: +1\r\n\r\na", 400, "bad-content-length"},
-    {"PUT / HTTP/1.1\r\n" H "Content-Length: -1\r\n\r\na", 400, "bad-content-length"},
-    {"PUT / HTTP/1.1\r\n" H "Content-Length: 0x1\r\n\r\na", 400, "bad-content-length"},
-    {"PUT / HTTP/1.1\r\n" H "Content-Length:\r\n\r\na", 400, "bad-content-length"},
-    {"PUT / HTTP/1.1\r\n" H "Content-Length: 99999999999999999999\r\n\r\na", 400, ""},
-    {"PUT / HTTP/1.1\r\n" H "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, ""},
-    {"PUT / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 400, ""},
-    {"PUT / HTTP/1.1\r\n" H "Content_Length: 1\r\n\r\n", 400, "ambiguous-framing"},
-    {"PUT / HTTP/1.1\r\n" H "Transfer_Encoding: chunked\r\n\r\n", 400, "ambiguous-framing"},
-    {"PUT / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n", 400, ""},
-    {"PUT / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n", 400, ""},
-    {"PUT / HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\n\r\n", 400, ""},
-    {"PUT / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400,
-     ""},
-    {"PUT / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, ""},
-    {"PUT / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nx\r\n", 400, "bad-chunk"},
-    {"PUT / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\na\r\n", 400, "bad-chunk"},
-    {"PUT / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n", 400, "bad-chunk"},
-    {"PUT / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1 \r\na\r\n", 400, "bad-chunk"},
-    {"PUT / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1;\r\na\r\n", 400, "bad-chunk"},
-    {"PUT / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n11111111111111111\r\n", 400,
-     "bad-chunk"},
-    {"PUT / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\nHost: b\r\n\r\n", 400,
-     "bad-trailer"},
-    {"PUT / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\nA b\r\n\r\n", 400,
-     "bad-trailer"},
-    {"PUT / HTTP/1.1\r\n" H "Content-Length: 65537\r\n\r\n", 413, "body-too-large"},
-    {"PUT / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n10001\r\n", 413, "body-too-large"},
-    {"PUT / HTTP/1.1\r\n" H "Content-Length: 1\r\nExpect: 200-ok\r\n\r\n", 417,
-     "expectation-failed"},
-    {"CONNECT a:1 HTTP/1.1\r\n" H "\r\n", 501, "unknown-method"},
-    {"PROPFIND / HTTP/1.1\r\n" H "\r\n", 501, "unknown-method"},
-    {"get / HTTP/1.1\r\n" H "\r\n", 501, "unknown-method"},
-    {"GET / HTTP/1.2\r\n" H "\r\n", 505, "unsupported-version"},
-    {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "unsupported-version"},
+#include "refusals.def"
 };
 
 static void test_refusals(void **state)
@@ -177,6 +96,29 @@ static void test_refusals(void **state)
         assert_int_equal(http_server_connections(w.server), 0);
         assert_int_equal(http_server_requests(w.server), 0);
     }
+}
+
+/* A refused client may go on sending for a while without a reset that would cost it the answer. */
+static void test_linger(void **state)
+{
+    char junk[8192] = {0};
+    int fd = web_connect(&w);
+
+    (void)state;
+    assert_int_equal(status_of(web_talk(&w, fd, "GET / HTTP/3.0\r\n\r\n")), 505);
+    assert_int_equal(conn()->state, CONN_LINGER);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(send(fd, junk, sizeof junk, MSG_NOSIGNAL), sizeof junk);
+        web_turn(&w);
+    }
+    assert_int_equal(http_server_connections(w.server), 1);
+    for (int i = 0; i < 64 && http_server_connections(w.server) > 0; i++) {
+        (void)!send(fd, junk, sizeof junk, MSG_NOSIGNAL);
+        web_turn(&w);
+    }
+    assert_int_equal(http_server_connections(w.server), 0);
+    assert_int_equal(w.dones, 1);
+    close(fd);
 }
 
 /* NUL cannot be in the table's strings. */
@@ -378,8 +320,8 @@ static void test_bodies(void **state)
     char *text = repeat('x', 65536, "", "");
 
     (void)state;
-    for (size_t i = 0; i < 2 * (sizeof sizes / sizeof sizes[0]); i++) {
-        size_t n = sizes[i / 2];
+    for (size_t i = 0; i < 3 * (sizeof sizes / sizeof sizes[0]); i++) {
+        size_t n = sizes[i / 3], chunk = i % 3 == 1 ? 700 : 7, piece = i % 3 == 2 ? 100000 : 333;
         struct buf b = {0};
         int fd = web_connect(&w);
         char want[64];
@@ -387,22 +329,24 @@ static void test_bodies(void **state)
         bool eof;
 
         buf_str(&b, "POST / HTTP/1.1\r\n" H);
-        if (i % 2 == 0) {
+        if (i % 3 == 0) {
             buf_printf(&b, "Content-Length: %zu\r\n\r\n", n);
             buf_add(&b, text, n);
         } else {
             buf_str(&b, "Transfer-Encoding: chunked\r\n\r\n");
-            for (size_t at = 0; at < n; at += 700) {
-                size_t part = n - at < 700 ? n - at : 700;
-                buf_printf(&b, "%zx;a=b\r\n", part);
+            for (size_t at = 0; at < n; at += chunk) {
+                size_t part = n - at < chunk ? n - at : chunk;
+                buf_printf(&b, chunk == 7 ? "%zx\r\n" : "%zx;a=b\r\n", part);
                 buf_add(&b, text, part);
                 buf_str(&b, "\r\n");
             }
             buf_str(&b, "0\r\nA: b\r\n\r\n");
         }
         buf_str(&b, GET);
-        for (size_t at = 0; at < b.n; at += 333)
-            web_send(&w, fd, b.p + at, b.n - at < 333 ? b.n - at : 333);
+        for (size_t at = 0; at < b.n; at += piece)
+            web_send(&w, fd, b.p + at, b.n - at < piece ? b.n - at : piece);
+        for (int turns = 0; turns < 100; turns++)
+            web_turn(&w); /* a read each */
         got = web_read(&w, fd, &eof);
         snprintf(want, sizeof want, "Content-Length: %zu\r\n", n);
         assert_non_null(strstr(got, want));
@@ -708,13 +652,12 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_refusals),       T(test_nul),         T(test_limits),
-        T(test_forms),          T(test_pipeline),    T(test_keep_alive),
-        T(test_head),           T(test_expect),      T(test_early),
-        T(test_bodies),         T(test_hold),        T(test_hold_flood),
-        T(test_timeouts),       T(test_slow_reader), T(test_drain),
-        T(test_max_requests),   T(test_steady),      T(test_connection_limit),
-        T(test_no_descriptors), T(test_free_server),
+        T(test_refusals),     T(test_nul),      T(test_linger),           T(test_limits),
+        T(test_forms),        T(test_pipeline), T(test_keep_alive),       T(test_head),
+        T(test_expect),       T(test_early),    T(test_bodies),           T(test_hold),
+        T(test_hold_flood),   T(test_timeouts), T(test_slow_reader),      T(test_drain),
+        T(test_max_requests), T(test_steady),   T(test_connection_limit), T(test_no_descriptors),
+        T(test_free_server),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
