@@ -146,8 +146,9 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t er
     conn_forget(conn, x);
     if (x->call == NULL) {
         exchange_free(x);
-    } else if (error_code == NGHTTP2_REFUSED_STREAM && conn->retired) {
-        client_exchange_moved(x, "peer closes the connection");
+    } else if (error_code == NGHTTP2_REFUSED_STREAM && (conn->retired || x->tries == 1)) {
+        /* Above the last stream of a GOAWAY, or over a limit that we did not know yet. */
+        client_exchange_moved(x, "stream refused by the peer");
     } else if (error_code == NGHTTP2_REFUSED_STREAM) {
         client_exchange_failed(x, false, BALANCE_NEUTRAL, "stream refused by the peer");
     } else {

@@ -12,12 +12,21 @@ tests_unit_rpc_rpc_tool_SOURCES = tests/unit/rpc/rpc_tool.c
 tests_unit_rpc_rpc_tool_LDADD = $(RPC_TEST_LIBS)
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/rpc/test_balance tests/unit/rpc/test_wire
-TESTS += tests/unit/rpc/test_balance tests/unit/rpc/test_wire
+RPC_TESTS = tests/unit/rpc/test_balance tests/unit/rpc/test_wire tests/unit/rpc/test_rpc \
+	tests/unit/rpc/test_peer
+check_PROGRAMS += $(RPC_TESTS)
+TESTS += $(RPC_TESTS)
+RPC_FIXTURE = tests/unit/rpc/fixture.c tests/unit/rpc/fixture.h
 tests_unit_rpc_test_balance_SOURCES = tests/unit/rpc/test_balance.c
 tests_unit_rpc_test_balance_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_rpc_test_balance_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)
 tests_unit_rpc_test_wire_SOURCES = tests/unit/rpc/test_wire.c
 tests_unit_rpc_test_wire_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_rpc_test_wire_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)
+tests_unit_rpc_test_rpc_SOURCES = tests/unit/rpc/test_rpc.c $(RPC_FIXTURE)
+tests_unit_rpc_test_rpc_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_rpc_test_rpc_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)
+tests_unit_rpc_test_peer_SOURCES = tests/unit/rpc/test_peer.c $(RPC_FIXTURE)
+tests_unit_rpc_test_peer_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_rpc_test_peer_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)
 endif

@@ -74,7 +74,7 @@ struct server_call *server_call_new(struct rpc_server *s, struct server_conn *co
     call->conn = conn;
     call->stream = stream;
     call->stream_open = true;
-    call->dispatched = call->answered = false;
+    call->dispatched = call->answered = call->early = false;
     call->grpc = call->post = call->bad_timeout = false;
     call->timeout_ns = UINT64_MAX;
     call->body_sent = 0;

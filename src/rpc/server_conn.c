@@ -72,11 +72,25 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return 0;
 }
 
-/* The answer is complete before the request is: tell the peer to stop sending. */
+/* The answer is complete before the request is; once it is out, the peer is told to stop sending. (A
+ * stream that is being reset sends nothing any more, so this waits for on_frame_sent.) */
 static void answer_early(struct server_call *call, int status, const char *why)
 {
     server_answer(call, status, slice_str(why), SLICE_NONE, NULL, 0);
-    refuse_stream(call->conn->h2.session, call->stream, NGHTTP2_NO_ERROR);
+    call->early = true;
+}
+
+static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    struct server_call *call;
+
+    (void)user;
+    if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+        return 0;
+    call = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    if (call != NULL && call->early)
+        refuse_stream(session, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    return 0;
 }
 
 /* What is wrong with a request as far as its headers tell; NULL: nothing. */
@@ -99,8 +113,7 @@ static void check_headers(struct server_call *call, bool end)
         server_answer_http(call, http);
     else if ((why = headers_fault(call, &status)) != NULL)
         server_answer(call, status, slice_str(why), SLICE_NONE, NULL, 0);
-    if (call->answered && !end)
-        refuse_stream(call->conn->h2.session, call->stream, NGHTTP2_NO_ERROR);
+    call->early = call->answered && !end;
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
@@ -188,6 +201,7 @@ static void set_callbacks(nghttp2_session_callbacks *cb)
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
+    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
     nghttp2_session_callbacks_set_send_data_callback(cb, send_data);
 }

@@ -56,6 +56,7 @@ struct server_call {
     bool stream_open;
     bool dispatched; /* the handler has it */
     bool answered;
+    bool early;      /* answered before the request was complete */
     bool grpc, post, bad_timeout;
     uint64_t timeout_ns; /* UINT64_MAX: none */
     struct buf in;       /* the body */

@@ -1,0 +1,714 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Peers that do not behave: replies that are no gRPC, bytes that are no HTTP/2, clients that flood.
+ * The odd server and the odd client are nghttp2 sessions or plain bytes on a socket of the same
+ * loop.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <nghttp2/nghttp2.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "fixture.h"
+#include "rpc/h2.h"
+
+static struct fixture f;
+static struct probe probe;
+
+static int setup(void **state)
+{
+    (void)state;
+    fixture_init(&f);
+    fixture_client_config(&f);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    fixture_fini(&f);
+    return 0;
+}
+
+/* --- an odd server: answers every request with what the test says --- */
+
+#define NV(n, v)                                                                                   \
+    {                                                                                              \
+        (uint8_t *)(uintptr_t)(n), (uint8_t *)(uintptr_t)(v), sizeof(n) - 1, sizeof(v) - 1,        \
+            NGHTTP2_NV_FLAG_NONE                                                                   \
+    }
+
+struct answer {
+    const char *what;
+    nghttp2_nv head[5];
+    size_t head_n;
+    struct slice body;
+    nghttp2_nv trailers[3];
+    size_t trailers_n;
+    uint32_t reset; /* instead of all this, when not 0 */
+    int status;
+    const char *message;
+};
+
+struct odd {
+    struct event *accept, *read;
+    int fd;
+    nghttp2_session *session;
+    const struct answer *answer;
+    size_t body_sent;
+    struct slice garbage; /* sent instead of speaking HTTP/2 */
+    unsigned accepted;
+};
+
+static struct odd odd;
+
+static ssize_t odd_body(nghttp2_session *session, int32_t stream, uint8_t *buf, size_t n,
+                        uint32_t *flags, nghttp2_data_source *source, void *user)
+{
+    struct odd *o = user;
+
+    (void)source;
+    if (n > o->answer->body.n - o->body_sent)
+        n = o->answer->body.n - o->body_sent;
+    memcpy(buf, o->answer->body.p + o->body_sent, n);
+    o->body_sent += n;
+    if (o->body_sent < o->answer->body.n)
+        return (ssize_t)n;
+    *flags = NGHTTP2_DATA_FLAG_EOF;
+    if (o->answer->trailers_n > 0) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        nghttp2_submit_trailer(session, stream, o->answer->trailers, o->answer->trailers_n);
+    }
+    return (ssize_t)n;
+}
+
+static int odd_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    struct odd *o = user;
+    nghttp2_data_provider body = {.read_callback = odd_body};
+
+    if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) || frame->hd.stream_id == 0 ||
+        o->answer == NULL)
+        return 0;
+    o->body_sent = 0;
+    if (o->answer->reset != 0)
+        nghttp2_submit_rst_stream(session, 0, frame->hd.stream_id, o->answer->reset);
+    else
+        nghttp2_submit_response(session, frame->hd.stream_id, o->answer->head, o->answer->head_n,
+                                o->answer->body.p != NULL ? &body : NULL);
+    return 0;
+}
+
+static ssize_t odd_send(nghttp2_session *session, const uint8_t *p, size_t n, int flags, void *user)
+{
+    struct odd *o = user;
+    ssize_t sent = send(o->fd, p, n, MSG_NOSIGNAL);
+
+    (void)session;
+    (void)flags;
+    return sent < 0 ? NGHTTP2_ERR_WOULDBLOCK : sent;
+}
+
+static void odd_close(struct odd *o)
+{
+    if (o->read == NULL)
+        return;
+    event_free(o->read);
+    o->read = NULL;
+    close(o->fd);
+    nghttp2_session_del(o->session);
+    o->session = NULL;
+}
+
+static void odd_read(evutil_socket_t fd, short what, void *arg)
+{
+    static uint8_t buf[65536];
+    struct odd *o = arg;
+    ssize_t n = recv(fd, buf, sizeof buf, 0);
+
+    (void)what;
+    if (n <= 0) {
+        odd_close(o);
+    } else if (o->session != NULL) {
+        nghttp2_session_mem_recv(o->session, buf, (size_t)n);
+        nghttp2_session_send(o->session);
+    }
+}
+
+static void odd_accept(evutil_socket_t fd, short what, void *arg)
+{
+    struct odd *o = arg;
+    struct addr peer;
+    nghttp2_session_callbacks *cb;
+
+    (void)what;
+    odd_close(o);
+    o->fd = addr_accept(fd, &peer);
+    if (o->fd < 0)
+        return;
+    o->accepted++;
+    o->read = event_new(f.loop.base, o->fd, EV_READ | EV_PERSIST, odd_read, o);
+    event_add(o->read, NULL);
+    if (o->garbage.p != NULL) {
+        (void)!send(o->fd, o->garbage.p, o->garbage.n, MSG_NOSIGNAL);
+        return;
+    }
+    nghttp2_session_callbacks_new(&cb);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(cb, odd_frame);
+    nghttp2_session_callbacks_set_send_callback(cb, odd_send);
+    nghttp2_session_server_new(&o->session, cb, o);
+    nghttp2_session_callbacks_del(cb);
+    nghttp2_submit_settings(o->session, 0, NULL, 0);
+    nghttp2_session_send(o->session);
+}
+
+static void odd_start(void)
+{
+    struct addr_listen opt = {0};
+    int fd = addr_listen(&f.addr, &opt);
+
+    memset(&odd, 0, sizeof odd);
+    assert_true(fd >= 0);
+    odd.accept = event_new(f.loop.base, fd, EV_READ | EV_PERSIST, odd_accept, &odd);
+    event_add(odd.accept, NULL);
+}
+
+static void odd_stop(void)
+{
+    odd_close(&odd);
+    close(event_get_fd(odd.accept));
+    event_free(odd.accept);
+}
+
+static void call(const char *path)
+{
+    struct rpc_request req = request(path, SLICE_LIT("x"));
+
+    probe_start(&f, &probe, &req);
+    RUN_UNTIL(&f, probe.done);
+}
+
+#define GRPC NV(":status", "200"), NV("content-type", "application/grpc")
+
+static const struct answer answers[] = {
+    {"a good one", {GRPC}, 2, {"\0\0\0\0\2ok", 7}, {NV("grpc-status", "0")}, 1, 0, RPC_OK, ""},
+    {"trailers only",
+     {GRPC, NV("grpc-status", "5"), NV("grpc-message", "no %41 %zz")},
+     4,
+     {NULL, 0},
+     {{0}},
+     0,
+     0,
+     RPC_NOT_FOUND,
+     "no A %zz"},
+    {"unknown status", {GRPC, NV("grpc-status", "77")}, 3, {NULL, 0}, {{0}}, 0, 0, 77, ""},
+    {"status no number",
+     {GRPC, NV("grpc-status", "-1")},
+     3,
+     {NULL, 0},
+     {{0}},
+     0,
+     0,
+     RPC_UNKNOWN,
+     ""},
+    {"no status",
+     {GRPC},
+     2,
+     {"\0\0\0\0\2ok", 7},
+     {{0}},
+     0,
+     0,
+     RPC_UNKNOWN,
+     "reply without grpc-status"},
+    {"HTTP 503",
+     {NV(":status", "503"), NV("content-type", "text/html")},
+     2,
+     {"<html>", 6},
+     {{0}},
+     0,
+     0,
+     RPC_UNAVAILABLE,
+     "HTTP error instead of a gRPC reply"},
+    {"HTTP 404",
+     {NV(":status", "404")},
+     1,
+     {NULL, 0},
+     {{0}},
+     0,
+     0,
+     RPC_UNIMPLEMENTED,
+     "HTTP error instead of a gRPC reply"},
+    {"not gRPC",
+     {NV(":status", "200"), NV("content-type", "text/html")},
+     2,
+     {"<html>", 6},
+     {{0}},
+     0,
+     0,
+     RPC_UNKNOWN,
+     "not a gRPC reply"},
+    {"OK without message",
+     {GRPC, NV("grpc-status", "0")},
+     3,
+     {NULL, 0},
+     {{0}},
+     0,
+     0,
+     RPC_INTERNAL,
+     "status OK without a message"},
+    {"half a message",
+     {GRPC},
+     2,
+     {"\0\0\0\0\7ok", 7},
+     {NV("grpc-status", "0")},
+     1,
+     0,
+     RPC_INTERNAL,
+     "reply ends inside a message"},
+    {"two messages",
+     {GRPC},
+     2,
+     {"\0\0\0\0\1a\0\0\0\0\1b", 12},
+     {NV("grpc-status", "0")},
+     1,
+     0,
+     RPC_INTERNAL,
+     "more than one message in a unary reply"},
+    {"compressed",
+     {GRPC},
+     2,
+     {"\1\0\0\0\1a", 6},
+     {NV("grpc-status", "0")},
+     1,
+     0,
+     RPC_INTERNAL,
+     "compressed reply, which was not asked for"},
+    {"too large",
+     {GRPC},
+     2,
+     {"\0\x7f\0\0\0a", 6},
+     {NV("grpc-status", "0")},
+     1,
+     0,
+     RPC_RESOURCE_EXHAUSTED,
+     "reply is too large"},
+    {"error with a message before it",
+     {GRPC},
+     2,
+     {"\0\0\0\0\1a", 6},
+     {NV("grpc-status", "9"), NV("grpc-message", "late")},
+     2,
+     0,
+     RPC_FAILED_PRECONDITION,
+     "late"},
+    {"reset: cancel",
+     {{0}},
+     0,
+     {NULL, 0},
+     {{0}},
+     0,
+     NGHTTP2_CANCEL,
+     RPC_CANCELLED,
+     "stream reset by the peer"},
+    {"reset: internal",
+     {{0}},
+     0,
+     {NULL, 0},
+     {{0}},
+     0,
+     NGHTTP2_INTERNAL_ERROR,
+     RPC_INTERNAL,
+     "stream reset by the peer"},
+    {"reset: refused, every time",
+     {{0}},
+     0,
+     {NULL, 0},
+     {{0}},
+     0,
+     NGHTTP2_REFUSED_STREAM,
+     RPC_UNAVAILABLE,
+     "stream refused by the peer"},
+};
+
+static void test_odd_replies(void **state)
+{
+    (void)state;
+    odd_start();
+    fixture_connect(&f);
+    for (unsigned i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        odd.answer = &answers[i];
+        call("/t/Odd");
+        if (probe.status != answers[i].status || strcmp(probe.message, answers[i].message) != 0)
+            fail_msg("%s: %d %s", answers[i].what, probe.status, probe.message);
+        assert_int_equal(probe.sent, answers[i].reset != NGHTTP2_REFUSED_STREAM);
+        assert_int_equal(rpc_client_in_flight(f.client), 0);
+    }
+    assert_int_equal(odd.accepted, 1); /* all on one connection: none of it breaks that */
+    rpc_client_free(&f.client);
+    odd_stop();
+}
+
+/* What a server says is no HTTP/2: the call fails, nothing else. */
+static void test_garbage_to_client(void **state)
+{
+    static char bytes[3000];
+    uint64_t rng = 99;
+
+    (void)state;
+    odd_start();
+    for (unsigned i = 0; i < 60; i++) {
+        for (size_t k = 0; k < sizeof bytes; k++)
+            bytes[k] = (char)random_next(&rng);
+        if (i % 2 == 0) /* frames with sane lengths get further */
+            memcpy(bytes, "\0\0\0\4\0\0\0\0\0", 9);
+        for (size_t k = 9; i % 2 == 0 && k + 60 < sizeof bytes; k += 59) {
+            memcpy(bytes + k, "\0\0\x32", 3);
+            bytes[k + 3] = (char)(random_next(&rng) % 11);
+            memcpy(bytes + k + 5, "\0\0\0", 3);
+            bytes[k + 8] = (char)(random_next(&rng) % 4);
+        }
+        odd.garbage = slice_of(bytes, sizeof bytes);
+        fixture_connect(&f);
+        struct rpc_request req = request("/t/Echo", SLICE_LIT("x"));
+        req.deadline_ns = 200 * NS_PER_MS;
+        probe_start(&f, &probe, &req);
+        RUN_UNTIL(&f, probe.done);
+        assert_int_not_equal(probe.status, RPC_OK);
+        rpc_client_free(&f.client);
+    }
+    odd_stop();
+}
+
+/* --- odd clients --- */
+
+static int dial(void)
+{
+    bool in_progress;
+    int fd = addr_connect((struct sockaddr *)&f.addr.sa, f.addr.len, &in_progress);
+
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* Sends as far as the server takes it within some turns; what it says is read and dropped if
+ * `reading`. */
+static void push(int fd, const char *p, size_t n, bool reading)
+{
+    char sink[65536];
+
+    for (unsigned turns = 0; n > 0 && turns < 300; turns++) {
+        ssize_t sent = send(fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent > 0) {
+            p += sent;
+            n -= (size_t)sent;
+        }
+        if (reading)
+            (void)!recv(fd, sink, sizeof sink, MSG_DONTWAIT);
+        fixture_turn(&f);
+    }
+}
+
+static void still_works(void)
+{
+    if (f.client == NULL)
+        fixture_connect(&f);
+    call("/t/Echo");
+    assert_int_equal(probe.status, RPC_OK);
+}
+
+static void test_garbage_to_server(void **state)
+{
+    static char bytes[4000];
+    uint64_t rng = 5;
+
+    (void)state;
+    fixture_serve(&f, 100);
+    for (unsigned i = 0; i < 60; i++) {
+        int fd = dial();
+        size_t at = 0;
+
+        for (size_t k = 0; k < sizeof bytes; k++)
+            bytes[k] = (char)random_next(&rng);
+        if (i % 3 > 0) {
+            memcpy(bytes, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
+            at = NGHTTP2_CLIENT_MAGIC_LEN;
+            memcpy(bytes + at, "\0\0\0\4\0\0\0\0\0", 9);
+            at += 9;
+        }
+        for (; i % 3 == 2 && at + 60 < sizeof bytes; at += 59) {
+            memcpy(bytes + at, "\0\0\x32", 3);
+            bytes[at + 3] = (char)(random_next(&rng) % 11);
+            memcpy(bytes + at + 5, "\0\0\0", 3);
+            bytes[at + 8] = (char)(random_next(&rng) % 8);
+        }
+        push(fd, bytes, sizeof bytes, false);
+        close(fd);
+    }
+    RUN_UNTIL(&f, rpc_server_connections(f.server) == 0);
+    still_works();
+}
+
+/* A client session whose output is collected. */
+static ssize_t collect(nghttp2_session *session, const uint8_t *p, size_t n, int flags, void *user)
+{
+    (void)session;
+    (void)flags;
+    buf_add(user, p, n);
+    return (ssize_t)n;
+}
+
+static nghttp2_session *client_session(struct buf *out)
+{
+    nghttp2_session_callbacks *cb;
+    nghttp2_session *session;
+    nghttp2_option *o;
+
+    nghttp2_option_new(&o);
+    nghttp2_option_set_peer_max_concurrent_streams(o, 1000000);
+    nghttp2_session_callbacks_new(&cb);
+    nghttp2_session_callbacks_set_send_callback(cb, collect);
+    nghttp2_session_client_new2(&session, cb, out, o);
+    nghttp2_session_callbacks_del(cb);
+    nghttp2_option_del(o);
+    nghttp2_submit_settings(session, 0, NULL, 0);
+    return session;
+}
+
+static ssize_t message_body(nghttp2_session *session, int32_t stream, uint8_t *buf, size_t n,
+                            uint32_t *flags, nghttp2_data_source *source, void *user)
+{
+    struct slice *s = source->ptr;
+
+    (void)session;
+    (void)stream;
+    (void)user;
+    assert_true(n >= s->n);
+    memcpy(buf, s->p, s->n);
+    *flags = NGHTTP2_DATA_FLAG_EOF;
+    return (ssize_t)s->n;
+}
+
+static int32_t ask(nghttp2_session *session, const char *method, const char *type, const char *path,
+                   struct slice *body)
+{
+    const char *const pairs[] = {":method",    method, ":scheme",      "http", ":path", path,
+                                 ":authority", "x",    "content-type", type,   "te",    "trailers"};
+    nghttp2_nv nv[6];
+    nghttp2_data_provider data = {.source.ptr = body, .read_callback = message_body};
+
+    for (unsigned i = 0; i < 6; i++)
+        nv[i] = h2_nv(slice_str(pairs[2 * i]), slice_str(pairs[2 * i + 1]), true);
+    return nghttp2_submit_request(session, NULL, nv, 6, body != NULL ? &data : NULL, NULL);
+}
+
+/* Streams opened and reset at once, each with a handler at work (CVE-2023-44487): bounded. */
+static void test_reset_flood(void **state)
+{
+    struct buf out = {0};
+    nghttp2_session *session = client_session(&out);
+    struct slice body = {"\0\0\0\0\1x", 6};
+    int fd;
+
+    (void)state;
+    fixture_serve(&f, 50);
+    for (unsigned i = 0; i < 5000; i++) {
+        int32_t stream = ask(session, "POST", "application/grpc", "/t/Keep", &body);
+        nghttp2_session_send(session);
+        nghttp2_submit_rst_stream(session, 0, stream, NGHTTP2_CANCEL);
+        nghttp2_session_send(session);
+    }
+    fd = dial();
+    push(fd, out.p, out.n, true);
+    assert_in_range(f.kept_most, 1, 100);
+    close(fd);
+    RUN_UNTIL(&f, rpc_server_connections(f.server) == 0);
+    while (f.kept_n > 0) {
+        assert_true(f.kept[0]->gone);
+        fixture_release(&f, 0, RPC_OK);
+    }
+    still_works();
+    nghttp2_session_del(session);
+    buf_free(&out);
+}
+
+/* PINGs or SETTINGS, and no reading of the answers: the connection ends. */
+static void test_control_flood(void **state)
+{
+    static const struct slice frames[] = {{"\0\0\x08\6\0\0\0\0\0pingping", 17},
+                                          {"\0\0\0\4\0\0\0\0\0", 9}};
+
+    (void)state;
+    fixture_serve(&f, 50);
+    for (unsigned k = 0; k < 2; k++) {
+        struct buf out = {0};
+        int fd = dial(), small = 4096;
+
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+        buf_add(&out, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
+        buf_slice(&out, frames[1]);
+        for (unsigned i = 0; i < 200000; i++)
+            buf_slice(&out, frames[k]);
+        push(fd, out.p, out.n, false);
+        RUN_UNTIL(&f, rpc_server_connections(f.server) == 0);
+        close(fd);
+        buf_free(&out);
+    }
+    still_works();
+}
+
+/* HEADERS without an end and CONTINUATION for ever (CVE-2024-28182): the connection ends. */
+static void test_continuation_flood(void **state)
+{
+    struct buf out = {0};
+    int fd;
+
+    (void)state;
+    fixture_serve(&f, 50);
+    buf_add(&out, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
+    buf_add(&out, "\0\0\0\4\0\0\0\0\0", 9);
+    buf_add(&out, "\0\0\1\1\0\0\0\0\1\x82", 10);
+    for (unsigned i = 0; i < 10000; i++)
+        buf_add(&out, "\0\0\1\x09\0\0\0\0\1\x82", 10);
+    fd = dial();
+    push(fd, out.p, out.n, true);
+    RUN_UNTIL(&f, rpc_server_connections(f.server) == 0);
+    close(fd);
+    assert_int_equal(f.served, 0);
+    still_works();
+    buf_free(&out);
+}
+
+/* --- requests that are no proper gRPC --- */
+
+struct seen {
+    char status[8], grpc[8], message[64];
+    bool closed;
+};
+
+static int see_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                      size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags,
+                      void *user)
+{
+    struct seen *seen = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    struct slice n = slice_of((const char *)name, name_n);
+
+    (void)flags;
+    (void)user;
+    if (slice_eq(n, SLICE_LIT(":status")))
+        snprintf(seen->status, sizeof seen->status, "%.*s", (int)value_n, (const char *)value);
+    else if (slice_eq(n, SLICE_LIT("grpc-status")))
+        snprintf(seen->grpc, sizeof seen->grpc, "%.*s", (int)value_n, (const char *)value);
+    else if (slice_eq(n, SLICE_LIT("grpc-message")))
+        snprintf(seen->message, sizeof seen->message, "%.*s", (int)value_n, (const char *)value);
+    return 0;
+}
+
+static int see_close(nghttp2_session *session, int32_t stream, uint32_t error_code, void *user)
+{
+    struct seen *seen = nghttp2_session_get_stream_user_data(session, stream);
+
+    (void)error_code;
+    (void)user;
+    if (seen != NULL)
+        seen->closed = true;
+    return 0;
+}
+
+static ssize_t to_socket(nghttp2_session *session, const uint8_t *p, size_t n, int flags,
+                         void *user)
+{
+    (void)session;
+    (void)flags;
+    return send(*(int *)user, p, n, MSG_NOSIGNAL);
+}
+
+static struct seen exchange(const char *method, const char *type, struct slice *body)
+{
+    nghttp2_session_callbacks *cb;
+    nghttp2_session *session;
+    struct seen seen = {.closed = false};
+    int fd = dial();
+    uint8_t in[4096];
+    ssize_t n;
+
+    nghttp2_session_callbacks_new(&cb);
+    nghttp2_session_callbacks_set_send_callback(cb, to_socket);
+    nghttp2_session_callbacks_set_on_header_callback(cb, see_header);
+    nghttp2_session_callbacks_set_on_stream_close_callback(cb, see_close);
+    nghttp2_session_client_new(&session, cb, &fd);
+    nghttp2_session_callbacks_del(cb);
+    nghttp2_submit_settings(session, 0, NULL, 0);
+    int32_t stream = ask(session, method, type, "/t/Echo", body);
+    nghttp2_session_set_stream_user_data(session, stream, &seen);
+    nghttp2_session_send(session);
+    nghttp2_session_set_stream_user_data(session, stream, &seen);
+    for (unsigned i = 0; i < 100 && !seen.closed; i++) {
+        fixture_turn(&f);
+        n = recv(fd, in, sizeof in, MSG_DONTWAIT);
+        if (n > 0)
+            nghttp2_session_mem_recv(session, in, (size_t)n);
+        nghttp2_session_send(session);
+    }
+    assert_true(seen.closed);
+    nghttp2_session_del(session);
+    close(fd);
+    return seen;
+}
+
+static void test_bad_requests(void **state)
+{
+    static const struct {
+        const char *method, *type;
+        struct slice body;
+        const char *status, *grpc;
+    } cases[] = {
+        {"POST", "application/grpc", {"\0\0\0\0\1x", 6}, "200", "0"},
+        {"POST", "application/grpc+proto", {"\0\0\0\0\1x", 6}, "200", "0"},
+        {"GET", "application/grpc", {NULL, 0}, "405", "2"},
+        {"POST", "application/json", {"{}", 2}, "415", "2"},
+        {"POST", "application/json", {NULL, 0}, "415", "2"},
+        {"POST", "application/grpc", {NULL, 0}, "200", "13"},
+        {"POST", "application/grpc", {"\0\0\0", 3}, "200", "13"},
+        {"POST", "application/grpc", {"\0\0\0\0\2x", 6}, "200", "13"},
+        {"POST", "application/grpc", {"\0\0\0\0\1xy", 7}, "200", "13"},
+        {"POST", "application/grpc", {"\0\0\0\0\1x\0\0\0\0\1x", 12}, "200", "13"},
+        {"POST", "application/grpc", {"\1\0\0\0\1x", 6}, "200", "12"},
+        {"POST", "application/grpc", {"\7\0\0\0\1x", 6}, "200", "13"},
+        {"POST", "application/grpc", {"\0\x10\0\0\0x", 6}, "200", "8"},
+    };
+
+    (void)state;
+    fixture_serve(&f, 100);
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct slice body = cases[i].body;
+        struct seen seen = exchange(cases[i].method, cases[i].type, body.p != NULL ? &body : NULL);
+        if (strcmp(seen.status, cases[i].status) != 0 || strcmp(seen.grpc, cases[i].grpc) != 0)
+            fail_msg("case %u: %s %s %s", i, seen.status, seen.grpc, seen.message);
+    }
+    assert_int_equal(f.served, 2);
+    assert_int_equal(rpc_server_in_flight(f.server), 0);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_odd_replies),  T(test_garbage_to_client), T(test_garbage_to_server),
+        T(test_reset_flood),  T(test_control_flood),     T(test_continuation_flood),
+        T(test_bad_requests),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
