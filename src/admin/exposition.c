@@ -227,6 +227,16 @@ static uint64_t figure(const struct slot *s, enum worker_figure f, uint64_t now_
     }
 }
 
+/* Slots in use; of the box office, a program of its own, only what the master knows. */
+static bool shows(const struct exposition *x, unsigned i, enum worker_figure f)
+{
+    if (i < CONTROL_WORKERS)
+        return i < workers_of(x);
+    if (atomic_load_explicit(&x->control->slots[i].starts, memory_order_relaxed) == 0)
+        return false;
+    return i != CONTROL_BOXOFFICE || f == FIGURE_UP || f == FIGURE_STARTS;
+}
+
 static void write_processes(const struct exposition *x, struct buf *out)
 {
     for (unsigned f = 0; f < FIGURE_COUNT; f++) {
@@ -234,8 +244,7 @@ static void write_processes(const struct exposition *x, struct buf *out)
         for (unsigned i = 0; i < CONTROL_SLOTS; i++) {
             const struct slot *s = &x->control->slots[i];
             uint64_t v = figure(s, (enum worker_figure)f, x->now_ns);
-            if (i < CONTROL_WORKERS ? i >= workers_of(x)
-                                    : atomic_load_explicit(&s->starts, memory_order_relaxed) == 0)
+            if (!shows(x, i, (enum worker_figure)f))
                 continue;
             if (i < CONTROL_WORKERS)
                 buf_printf(out, "%s{worker=\"%u\"} ", figures[f].name, i);

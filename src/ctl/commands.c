@@ -148,6 +148,10 @@ static void complain_unknown(unsigned argc, const char *const *argv, struct ctl_
         buf_str(&why->hint, "rushctl help lists them");
         return;
     }
+    if (argc == 1 && hint_next_word(why, argv[0])) {
+        buf_printf(&why->message, "\"%s\" wants another word", argv[0]);
+        return;
+    }
     for (unsigned i = 0; i < argc && i < 2; i++)
         buf_printf(&typed, "%s%s", i > 0 ? " " : "", argv[i]);
     buf_printf(&why->message, "unknown command \"%s\"", buf_cstr(&typed));

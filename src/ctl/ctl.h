@@ -41,7 +41,8 @@ struct ctl_reload_result {
     unsigned files, settings;          /* conf_files, conf_settings_set of the new one */
     const struct conf_change *changes; /* as conf_diff reports them */
     unsigned changes_n;
-    unsigned workers_acked, workers_total;
+    unsigned workers_acked,
+        workers_total; /* processes that follow the configuration, the keeper too */
     uint64_t duration_ns;
 };
 

@@ -13,3 +13,24 @@ rushctl_SOURCES = \
 	tools/rushctl/watch.c tools/rushctl/watch.h
 rushctl_LDADD = src/ctl/libctl.a src/conf/libconf.a src/transcode/libtranscode.a src/http/libhttp.a \
 	proto/libproto.a src/base/libbase.a $(PROTOBUF_C_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) -lxxhash -lm
+
+CTL_TEST_LIBS = src/ctl/libctl.a src/rpc/librpc.a src/conf/libconf.a src/transcode/libtranscode.a \
+	src/http/libhttp.a src/metric/libmetric.a src/shm/libshm.a src/net/libnet.a proto/libproto.a \
+	src/base/libbase.a $(EVENT_LIBS) $(NGHTTP2_LIBS) $(HTTP_PARSER_LIBS) $(PROTOBUF_C_LIBS) \
+	$(YAML_LIBS) $(JANSSON_LIBS) -lxxhash -lm
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/ctl/test_commands tests/unit/ctl/test_server tests/unit/ctl/test_table
+tests_unit_ctl_test_commands_SOURCES = tests/unit/ctl/test_commands.c
+tests_unit_ctl_test_commands_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_ctl_test_commands_LDADD = $(CTL_TEST_LIBS) $(UNIT_LIBS)
+tests_unit_ctl_test_server_SOURCES = tests/unit/ctl/test_server.c
+tests_unit_ctl_test_server_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_ctl_test_server_LDADD = $(CTL_TEST_LIBS) $(UNIT_LIBS)
+tests_unit_ctl_test_table_SOURCES = tests/unit/ctl/test_table.c tools/rushctl/table.c
+tests_unit_ctl_test_table_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_ctl_test_table_LDADD = src/base/libbase.a $(JANSSON_LIBS) -lm $(UNIT_LIBS)
+TESTS += tests/unit/ctl/test_commands tests/unit/ctl/test_server tests/unit/ctl/test_table
+endif
+
+dist_man_MANS += docs/rushctl.1

@@ -36,8 +36,8 @@ static json_t *reload_data(const struct ctl *c, const struct ctl_reload_result *
     json_object_set_new(d, "settings", json_integer(res->settings));
     json_object_set_new(d, "old_generation", json_integer((json_int_t)res->old_generation));
     json_object_set_new(d, "generation", json_integer((json_int_t)res->new_generation));
-    json_object_set_new(d, "workers_on_it", json_integer(res->workers_acked));
-    json_object_set_new(d, "workers_total", json_integer(res->workers_total));
+    json_object_set_new(d, "processes_on_it", json_integer(res->workers_acked));
+    json_object_set_new(d, "processes_total", json_integer(res->workers_total));
     json_object_set_new(d, "duration_s", ctl_seconds(res->duration_ns));
     json_object_set_new(d, "changes", change_rows(res));
     return d;
@@ -77,7 +77,7 @@ static void on_reloaded(void *request, const struct ctl_reload_result *res)
         restart += res->changes[i].restart;
     if (res->incomplete) {
         struct buf text = {0};
-        buf_printf(&text, "generation %llu is published, but only %u of %u workers use it yet",
+        buf_printf(&text, "generation %llu is published, but only %u of %u processes use it yet",
                    (unsigned long long)res->new_generation, res->workers_acked, res->workers_total);
         doc = ctl_error_document(CTL_TIMEOUT, buf_cstr(&text), "rushctl show workers");
         json_object_set_new(doc, "data", reload_data(c, res));

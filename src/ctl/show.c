@@ -42,6 +42,29 @@ static json_t *exit_text(const struct slot *s)
     return json_sprintf("exit %d", WEXITSTATUS(st));
 }
 
+/* What the process itself publishes. The box office is a program of its own and publishes nothing.
+ */
+static void put_published(json_t *row, const struct slot *s, bool publishes)
+{
+    const struct {
+        const char *key;
+        const _Atomic uint64_t *word;
+        bool in_ns;
+    } words[] = {
+        {"generation", &s->generation, false}, {"connections", &s->connections, false},
+        {"requests", &s->requests, false},     {"loop_lag_s", &s->loop_lag_ns, true},
+        {"busy_s", &s->busy_ns, true},
+    };
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        uint64_t n = get64(words[i].word);
+        json_object_set_new(row, words[i].key,
+                            !publishes       ? json_null()
+                            : words[i].in_ns ? ctl_seconds(n)
+                                             : json_integer((json_int_t)n));
+    }
+}
+
 static json_t *process_row(const struct ctl *c, unsigned i)
 {
     const struct slot *s = &c->cfg.control->slots[i];
@@ -57,11 +80,7 @@ static json_t *process_row(const struct ctl *c, unsigned i)
     put_int(row, "slot", i);
     put_int(row, "pid", get32(&s->pid));
     json_object_set_new(row, "state", json_string(slot_state_name(state)));
-    put_int(row, "generation", get64(&s->generation));
-    put_int(row, "connections", get64(&s->connections));
-    put_int(row, "requests", get64(&s->requests));
-    json_object_set_new(row, "loop_lag_s", ctl_seconds(get64(&s->loop_lag_ns)));
-    json_object_set_new(row, "busy_s", ctl_seconds(get64(&s->busy_ns)));
+    put_published(row, s, i != CONTROL_BOXOFFICE);
     json_object_set_new(row, "heartbeat_age_s",
                         alive && beat != 0 ? ctl_seconds(now > beat ? now - beat : 0)
                                            : json_null());

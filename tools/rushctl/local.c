@@ -11,7 +11,7 @@
 #include "output.h"
 #include "table.h"
 
-#define DEFAULT_CONFIG "/etc/rushgate/rushgate.yaml"
+#define DEFAULT_CONFIG RUSHGATE_SYSCONFDIR "/rushgate/rushgate.yaml"
 
 static int print(struct buf *out)
 {

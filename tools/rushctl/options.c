@@ -4,6 +4,7 @@
 #include "options.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,15 +49,17 @@ static enum ctl_flag_id flag_find(const char *word)
 static bool complain_unknown(const char *word, struct ctl_complaint *why)
 {
     struct suggest s;
-    struct slice name = word[1] == '-' ? long_name(word) : slice_str(word + 1);
+    struct slice name = word[1] == '-' ? slice_of(word, long_name(word).n + 2) : slice_str(word);
+    char candidates[OPT_COUNT + CTL_FLAG_COUNT][32];
     const char *hint;
 
     buf_printf(&why->message, "unknown option \"%s\"", word);
     suggest_init(&s, name);
-    for (unsigned i = 0; i < OPT_COUNT; i++)
-        suggest_try(&s, slice_str(option_infos[i].name));
-    for (unsigned f = 0; f < CTL_FLAG_COUNT; f++)
-        suggest_try(&s, slice_str(ctl_flags[f].name));
+    for (unsigned i = 0; i < OPT_COUNT + CTL_FLAG_COUNT; i++) {
+        snprintf(candidates[i], sizeof candidates[i], "--%s",
+                 i < OPT_COUNT ? option_infos[i].name : ctl_flags[i - OPT_COUNT].name);
+        suggest_try(&s, slice_str(candidates[i]));
+    }
     hint = suggest_hint(&s);
     buf_str(&why->hint, hint != NULL ? hint : "rushctl help lists them");
     return false;

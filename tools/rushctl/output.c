@@ -367,9 +367,9 @@ static void print_reload(const json_t *doc, struct buf *out)
         text_clean(out, slice_str(text_of(ch, "new")));
         buf_str(out, applied ? "  applied\n" : "  NOT applied, needs restart\n");
     }
-    buf_printf(out, "workers  %lld of %lld use it\n",
-               (long long)json_integer_value(json_object_get(d, "workers_on_it")),
-               (long long)json_integer_value(json_object_get(d, "workers_total")));
+    buf_printf(out, "in use   by %lld of %lld processes\n",
+               (long long)json_integer_value(json_object_get(d, "processes_on_it")),
+               (long long)json_integer_value(json_object_get(d, "processes_total")));
     text_seconds(&took, json_number_value(json_object_get(d, "duration_s")));
     buf_printf(out, "reload   ok: generation %lld -> %lld in %s\n",
                (long long)json_integer_value(json_object_get(d, "old_generation")),
