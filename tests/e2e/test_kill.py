@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Processes die with -9 during a sale; nothing acknowledged is lost, nothing is sold twice."""
 
+import json
+import os
 import random
 import signal
 import subprocess
 import time
-import os
 
 from client import assert_problem
 from gateway import BUILD, SHORT, process_alive, stampede_result, wait_for
@@ -141,7 +142,15 @@ def test_master_killed(gateway):
     gateway.process.kill()
     gateway.process.wait()
     wait_for(lambda: gateway.client.get("/hello").status == 200, "an answer without a master")
-    gateway.start()
+    gateway.process = gateway.spawn()
+
+    def adopted():
+        # The old keeper may still answer readyz: it is the new master that must be there.
+        done = gateway.ctl("--json", "status", check=None)
+        return done.returncode == 0 and \
+            json.loads(done.stdout)["data"]["pid"] == gateway.process.pid
+    wait_for(adopted, "the new master")
+    gateway.wait_ready()
     replay = wait_for(lambda: (lambda a: a if a.status == 201 else None)(gateway.buy("ann", "k")),
                       "the order under the new master")
     assert replay.json() == order

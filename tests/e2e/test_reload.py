@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_applied(plain):
     plain.write_config({"http": {"server_name": "other"}})
     document, changed = changes(plain)
     assert document["data"]["generation"] == before + 1
-    assert document["data"]["workers_on_it"] == document["data"]["workers_total"] >= 2
+    assert document["data"]["processes_on_it"] == document["data"]["processes_total"] >= 3
     assert changed["http.server_name"]["old"] == "rushgate"
     assert changed["http.server_name"]["new"] == "other"
     assert changed["http.server_name"]["applied"] is True
@@ -130,7 +131,7 @@ def test_slow_request_keeps_its_generation(gateway):
     with gateway.client.connect() as c:
         c.send(b"POST /api/v1/events/demo/orders HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\n"
                b"Idempotency-Key: k\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5])
-        wait_for(lambda: sum(r["requests"] for r in gateway.ctl_json("show", "workers")["data"]),
+        wait_for(lambda: sum(r["requests"] or 0 for r in gateway.ctl_json("show", "workers")["data"]),
                  "the request to be seen")
         gateway.write_config({"routes": gateway.config["routes"][1:]})
         gateway.ctl("reload")
@@ -173,6 +174,7 @@ def test_reloads_under_load(gateway):
         gateway.write_config({"http": {"max_body": f"{65 + i % 5}k"}})
         document, changed = changes(gateway)
         assert changed and all(c["applied"] for c in changed.values()), document
+        time.sleep(0.02)  # so that every reload meets requests of its own
     assert generation(gateway) == first + RELOADS
     for r in readers:
         r.stopping.set()
@@ -185,7 +187,7 @@ def test_reloads_under_load(gateway):
     assert status == 0, text
     assert set(summary["status"]) <= {"200", "201"}, text
     assert not any(summary["errors"].values()) and summary["retries"] == 0, text
-    assert summary["idle_cut"] == 0 and summary["created"] > RELOADS, text
+    assert summary["idle_cut"] == 0 and summary["created"] > RELOADS / 2, text
     rows = gateway.ctl_json("show", "workers")["data"]
     assert all(r["starts"] == 1 for r in rows), rows
 

@@ -36,7 +36,7 @@ def test_quit_drains(gateway):
     assert idle.request("GET", "/hello").status == 200
     busy.send(b"POST /api/v1/events/demo/orders HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\n"
               b"Idempotency-Key: k\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5])
-    wait_for(lambda: sum(r["requests"] for r in gateway.ctl_json("show", "workers")["data"]),
+    wait_for(lambda: sum(r["requests"] or 0 for r in gateway.ctl_json("show", "workers")["data"]),
              "the request to be seen")
     gateway.process.send_signal(signal.SIGQUIT)
     assert idle.closed()

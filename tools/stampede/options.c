@@ -170,17 +170,18 @@ bool options_mix(const char *text, unsigned mix[BEHAVIOUR_COUNT])
 static bool parse_url(struct options *o, const char *url)
 {
     const char *prefix = "http://";
-    char *host, *colon;
+    size_t skip = strlen(prefix), n = strcspn(url + strnlen(url, skip), "/");
+    char *colon;
 
-    if (strncmp(url, prefix, strlen(prefix)) != 0)
+    if (strncmp(url, prefix, skip) != 0 || n >= sizeof o->url_text)
         return false;
-    host = xstrdup(url + strlen(prefix));
-    host[strcspn(host, "/")] = '\0';
-    colon = strrchr(host, ':');
+    memcpy(o->url_text, url + skip, n);
+    o->url_text[n] = '\0';
+    colon = strrchr(o->url_text, ':');
     if (colon == NULL)
         return false;
     *colon = '\0';
-    o->host = host;
+    o->host = o->url_text;
     o->port = colon + 1;
     return true;
 }

@@ -46,6 +46,7 @@ extern const struct behaviour_info behaviour_info[BEHAVIOUR_COUNT];
 struct options {
     /* where */
     const char *host, *port;
+    char url_text[256]; /* what they point into, once --url is given */
     const char *event, *item;
     const char *acks;  /* file; NULL: none is written */
     const char *store; /* SQLite file to audit against; NULL: no audit */

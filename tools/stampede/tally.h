@@ -33,7 +33,7 @@ struct tally {
     struct latency all;        /* of answered orders, from the intended start */
     struct latency bought;     /* of those that were created */
     uint64_t begin_ns, end_ns; /* first arrival, last arrival */
-    uint64_t sale_created;   /* orders created while buyers arrived, between these two: */
+    uint64_t sale_created;     /* orders created while buyers arrived, between these two: */
     uint64_t first_created_ns, last_created_ns;
 };
 
