@@ -140,6 +140,7 @@ struct shown {
 
 struct grid {
     const char *view;
+    bool header;
     struct shown column[SHOWN_MAX];
     unsigned columns;
     struct buf *cells; /* rows * columns */
@@ -160,7 +161,7 @@ static void add_column(struct grid *g, struct slice field)
     for (size_t i = 0; c == NULL && i < field.n; i++)
         buf_char(&s->heading, (char)toupper((unsigned char)field.p[i]));
     s->numeric = s->kind != TEXT;
-    s->width = text_width(buf_view(&s->heading));
+    s->width = g->header ? text_width(buf_view(&s->heading)) : 0;
 }
 
 static bool any_row_has(const json_t *rows, const char *field)
@@ -263,7 +264,7 @@ static void put(struct buf *out, const struct grid *g, unsigned c, struct slice 
 void table_write(struct buf *out, const char *view, const json_t *rows, const char *fields,
                  const struct table_style *style)
 {
-    struct grid g = {.view = view};
+    struct grid g = {.view = view, .header = style->header};
 
     choose_columns(&g, rows, fields);
     fill(&g, rows);

@@ -60,7 +60,7 @@ static struct access_record hostile(void)
         .real_ns = UINT64_C(1795374365863000000),
         .duration_ns = 1234567,
         .bytes_in = 1,
-        .bytes_out = UINT64_MAX,
+        .bytes_out = INT64_MAX,
         .generation = 3,
         .peer = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7},
         .status = 404,
