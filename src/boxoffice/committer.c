@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "config.h"
+
 #include "boxoffice/committer.h"
 
 #include <errno.h>
@@ -142,6 +144,7 @@ void committer_start(struct committer *c, struct store *store)
     pthread_sigmask(SIG_SETMASK, &all, &old);
     CHECK(pthread_create(&c->thread, NULL, run, c) == 0);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_setname_np(c->thread, "boxoffice:disk");
 }
 
 void committer_submit(struct committer *c, enum job_kind kind, struct batch *batch)
@@ -161,7 +164,7 @@ bool committer_take(struct committer *c, struct job *out)
         return false;
     pthread_mutex_lock(&c->lock);
     *out = c->done;
-    c->done.kind = JOB_NONE;
+    c->done = (struct job){0};
     pthread_mutex_unlock(&c->lock);
     return out->kind != JOB_NONE;
 }

@@ -254,6 +254,9 @@ struct store *store_sqlite_open(const char *path, unsigned wait_ms, struct buf *
 {
     struct store_sqlite *s = xcalloc(1, sizeof *s);
 
+    /* Without statistics SQLite's allocator takes no process-wide lock. Fails, harmlessly, when it
+     * runs. */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     s->store.driver = &driver;
     s->path = xstrdup(path);
     s->lock_fd = -1;

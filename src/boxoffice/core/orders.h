@@ -104,7 +104,7 @@ struct order *order_get(const struct orders *o, uint64_t id);
 
 /* Number of an event's buyer, 0 where it has no orders. */
 uint32_t buyer_find(const struct orders *o, uint32_t event, struct slice text);
-/* The same, making it where there is none; 0 when memory is out. */
+/* Makes the buyer, who must not be there yet; 0 when memory is out. */
 uint32_t buyer_make(struct orders *o, uint32_t event, struct slice text);
 
 static inline struct buyer *buyer_at(const struct orders *o, uint32_t number)

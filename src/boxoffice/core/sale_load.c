@@ -78,7 +78,9 @@ const char *sale_load_order(struct sale *s, const struct order_row *r, uint64_t 
 
     if (why != NULL)
         return why;
-    uint32_t buyer = buyer_make(&s->orders, (uint32_t)r->event, r->buyer);
+    uint32_t buyer = buyer_find(&s->orders, (uint32_t)r->event, r->buyer);
+    if (buyer == 0)
+        buyer = buyer_make(&s->orders, (uint32_t)r->event, r->buyer);
     if (buyer == 0 || !slab_reserve(&s->orders.slab, id) || !idempotency_reserve(&s->keys))
         return "out of memory";
     o = slab_at(&s->orders.slab, id);

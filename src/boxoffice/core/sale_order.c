@@ -70,12 +70,6 @@ static struct op *order_op(struct sale *s, enum op_kind kind, uint32_t id, enum 
     return op;
 }
 
-static uint32_t buyer_used(const struct sale *s, const struct sale_event *e, struct slice buyer)
-{
-    uint32_t number = buyer_find(&s->orders, e->id, buyer);
-    return number == 0 ? 0 : buyer_at(&s->orders, number)->used;
-}
-
 /* May this buyer have so many more? */
 static bool within_limit(uint32_t used, uint32_t more, const struct sale_event *e,
                          struct decision *d)
@@ -181,13 +175,16 @@ enum reason sale_order(struct sale *s, uint64_t now_ns, const struct order_reque
         return replay(s, id, it, quantity, d);
     if ((why = is_on_sale(e, now_ns)) != REASON_DONE)
         return why;
-    if (!within_limit(buyer_used(s, e, r->buyer), quantity, e, d))
+    buyer = buyer_find(&s->orders, e->id, r->buyer);
+    if (!within_limit(buyer == 0 ? 0 : buyer_at(&s->orders, buyer)->used, quantity, e, d))
         return REASON_LIMIT;
     if (stock_free(&it->stock) < quantity) {
         d->available = stock_free(&it->stock);
         return REASON_SOLD_OUT;
     }
-    if (!reserve_order(s) || (buyer = buyer_make(&s->orders, e->id, r->buyer)) == 0)
+    if (!reserve_order(s))
+        return sale_no_room(s);
+    if (buyer == 0 && (buyer = buyer_make(&s->orders, e->id, r->buyer)) == 0)
         return sale_no_room(s);
     create(s, now_ns, it, quantity, buyer, digest, r);
     return REASON_LATER;

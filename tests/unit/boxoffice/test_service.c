@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The whole box office but its main(): gRPC in over a Unix socket, a store that fails on demand.
+ * Client and server share one loop; the commit thread is real.
+ */
+#include "fixture.h"
+
+#include <event2/event.h>
+
+#include "base/log.h"
+#include "boxoffice.pb-c.h"
+#include "boxoffice/service.h"
+#include "fault_vfs.h"
+#include "rpc/addr.h"
+#include "rpc/client.h"
+#include "rpc/status.h"
+
+#define BOX   "/rushgate.boxoffice.v1.BoxOffice/"
+#define ADMIN "/rushgate.boxoffice.v1.Admin/"
+#define CALLS 64
+
+struct answer {
+    struct rpc_call call;
+    bool done;
+    int status;
+    char reason[64], http[8], retry[8], problem[256], gate[256], replayed[8];
+    uint8_t payload[8192];
+    size_t payload_n;
+};
+
+struct world {
+    char *dir, *path, address[4096];
+    struct loop loop;
+    struct service service;
+    struct store *store;
+    struct event *commit; /* libevent's */
+    struct rpc_client *rpc;
+    struct loop_timer begin;
+    struct rpc_request requests[CALLS];
+    struct rpc_meta meta[CALLS][2];
+    uint8_t bytes[CALLS][512];
+    char keys[CALLS][16];
+    struct answer answers[CALLS];
+    unsigned n;
+};
+
+static void copy(char *to, size_t size, const struct rpc_meta *m)
+{
+    snprintf(to, size, "%.*s", SLICE_ARG(m->value));
+}
+
+static void on_answer(struct rpc_call *call, const struct rpc_reply *r)
+{
+    struct answer *a = (struct answer *)call;
+
+    a->done = true;
+    a->status = r->status;
+    a->payload_n = r->payload.n < sizeof a->payload ? r->payload.n : 0;
+    if (a->payload_n > 0)
+        memcpy(a->payload, r->payload.p, a->payload_n);
+    for (unsigned i = 0; i < r->meta_n; i++) {
+        const struct rpc_meta *m = &r->meta[i];
+        if (slice_eq(m->name, SLICE_LIT("rushgate-reason")))
+            copy(a->reason, sizeof a->reason, m);
+        else if (slice_eq(m->name, SLICE_LIT("rushgate-http-status")))
+            copy(a->http, sizeof a->http, m);
+        else if (slice_eq(m->name, SLICE_LIT("retry-after")))
+            copy(a->retry, sizeof a->retry, m);
+        else if (slice_eq(m->name, SLICE_LIT("rushgate-problem")))
+            copy(a->problem, sizeof a->problem, m);
+        else if (slice_eq(m->name, SLICE_LIT("rushgate-gate")))
+            copy(a->gate, sizeof a->gate, m);
+        else if (slice_eq(m->name, SLICE_LIT("rushgate-replayed")))
+            copy(a->replayed, sizeof a->replayed, m);
+    }
+}
+
+/* Calls leave at the end of a turn, so they are started in one. */
+static void on_begin(struct loop_timer *t)
+{
+    struct world *w = CONTAINER_OF(t, struct world, begin);
+
+    for (unsigned i = 0; i < w->n; i++) {
+        memset(&w->answers[i], 0, sizeof w->answers[i]);
+        rpc_call_init(&w->answers[i].call, on_answer);
+        rpc_call_start(w->rpc, &w->answers[i].call, &w->requests[i]);
+    }
+}
+
+static bool all_done(const struct world *w)
+{
+    for (unsigned i = 0; i < w->n; i++)
+        if (!w->answers[i].done)
+            return false;
+    return true;
+}
+
+/* Sends what was added since the last time, in one turn, and waits for the answers. */
+static struct answer *go(struct world *w)
+{
+    for (unsigned i = 0; i < w->n; i++)
+        w->answers[i].done = false;
+    loop_timer_arm(&w->loop, &w->begin, 0);
+    while (!all_done(w))
+        loop_turn(&w->loop);
+    w->n = 0;
+    return w->answers;
+}
+
+static void add(struct world *w, const char *path, const ProtobufCMessage *m, const char *buyer,
+                const char *key)
+{
+    unsigned i = w->n++;
+    struct rpc_request *r = &w->requests[i];
+
+    *r = (struct rpc_request){
+        .path = slice_str(path), .meta = w->meta[i], .deadline_ns = 20 * NS_PER_S};
+    r->payload = slice_of((char *)w->bytes[i], protobuf_c_message_pack(m, w->bytes[i]));
+    if (buyer != NULL)
+        w->meta[i][r->meta_n++] = (struct rpc_meta){SLICE_LIT("rushgate-buyer"), slice_str(buyer)};
+    if (key != NULL)
+        w->meta[i][r->meta_n++] = (struct rpc_meta){SLICE_LIT("idempotency-key"), slice_str(key)};
+}
+
+static void add_order(struct world *w, const char *buyer, const char *key, int quantity)
+{
+    Rushgate__Boxoffice__V1__CreateOrderRequest m =
+        RUSHGATE__BOXOFFICE__V1__CREATE_ORDER_REQUEST__INIT;
+
+    m.event = (char *)"gig";
+    m.item = (char *)"a";
+    m.quantity = quantity;
+    add(w, BOX "CreateOrder", &m.base, buyer, key);
+}
+
+static struct answer *one_order(struct world *w, const char *buyer, const char *key, int quantity)
+{
+    add_order(w, buyer, key, quantity);
+    return go(w);
+}
+
+static void create(struct world *w, int32_t quota, int32_t limit)
+{
+    Rushgate__Boxoffice__V1__Item item = RUSHGATE__BOXOFFICE__V1__ITEM__INIT, *items = &item;
+    Rushgate__Boxoffice__V1__Event m = RUSHGATE__BOXOFFICE__V1__EVENT__INIT;
+
+    item.item = (char *)"a";
+    item.price = (char *)"88.00";
+    item.currency = (char *)"EUR";
+    item.quota = quota;
+    m.slug = (char *)"gig";
+    m.max_per_buyer = limit;
+    m.items = &items;
+    m.n_items = 1;
+    add(w, BOX "CreateEvent", &m.base, NULL, NULL);
+    struct answer *a = go(w);
+    assert_int_equal(a->status, RPC_OK);
+    assert_string_equal(a->http, "201");
+}
+
+/* Free units, as anybody sees them. */
+static int available(struct world *w)
+{
+    Rushgate__Boxoffice__V1__GetItemRequest m = RUSHGATE__BOXOFFICE__V1__GET_ITEM_REQUEST__INIT;
+
+    m.event = (char *)"gig";
+    m.item = (char *)"a";
+    add(w, BOX "GetAvailability", &m.base, NULL, NULL);
+    struct answer *a = go(w);
+    Rushgate__Boxoffice__V1__Availability *r =
+        rushgate__boxoffice__v1__availability__unpack(NULL, a->payload_n, a->payload);
+    assert_non_null(r);
+    int n = r->available_number;
+    rushgate__boxoffice__v1__availability__free_unpacked(r, NULL);
+    return n;
+}
+
+static void on_commit(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    service_on_commit(&((struct world *)arg)->service);
+}
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    struct addr a;
+    struct addr_listen opt = {0};
+
+    memset(&fault, 0, sizeof fault);
+    w->dir = dir_make();
+    w->path = dir_store(w->dir);
+    snprintf(w->address, sizeof w->address, "unix:%s/sock", w->dir);
+    loop_init(&w->loop);
+    w->store = store_open(w->path);
+    service_init(&w->service, &w->loop, w->store, store_read(w->store, clock_real_ns()));
+    w->commit =
+        event_new(w->loop.base, w->service.committer.event_fd, EV_READ | EV_PERSIST, on_commit, w);
+    event_add(w->commit, NULL);
+    assert_int_equal(addr_parse(slice_str(w->address), ADDR_LISTEN, &a, NULL), 0);
+    int fd = addr_listen(&a, &opt);
+    assert_true(fd >= 0);
+    service_listen(&w->service, fd);
+    struct rpc_endpoint_config ep = {
+        .address = slice_str(w->address), .sa = (const struct sockaddr *)&a.sa, .sa_len = a.len};
+    struct rpc_client_config cfg = {.name = SLICE_LIT("test"),
+                                    .endpoints = &ep,
+                                    .endpoints_n = 1,
+                                    .connections = 2,
+                                    .max_in_flight = 1000,
+                                    .connect_timeout_ms = 1000,
+                                    .eject_failures = 1000};
+    w->rpc = rpc_client_new(&w->loop, &cfg);
+    loop_timer_init(&w->begin, on_begin);
+    create(w, 100, 50);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    struct buf err = {0};
+
+    memset(&fault, 0, sizeof fault);
+    rpc_client_free(&w->rpc);
+    event_free(w->commit);
+    service_fini(&w->service);
+    loop_fini(&w->loop);
+    w->store->driver->close(w->store);
+    assert_int_equal(store_sqlite_check(w->path, &err), 0);
+    free(w->path);
+    dir_remove(w->dir);
+    free(w);
+    return 0;
+}
+
+static void test_answers(void **state)
+{
+    struct world *w = *state;
+    struct answer *a = one_order(w, "ann", "k", 2);
+
+    assert_int_equal(a->status, RPC_OK);
+    assert_string_equal(a->http, "201");
+    a = one_order(w, "ann", "k", 2);
+    assert_string_equal(a->http, "201");
+    assert_string_equal(a->replayed, "true");
+    a = one_order(w, "ann", "k", 3);
+    assert_int_equal(a->status, RPC_INVALID_ARGUMENT);
+    assert_string_equal(a->http, "422");
+    assert_string_equal(a->reason, "idempotency-key-reused");
+    a = one_order(w, "ann", "l", 49);
+    assert_string_equal(a->http, "403");
+    assert_string_equal(a->reason, "purchase-limit");
+    assert_string_equal(a->problem, "{\"limit\":50,\"used\":2}");
+    a = one_order(w, NULL, "l", 1);
+    assert_int_equal(a->status, RPC_UNAUTHENTICATED);
+    assert_string_equal(a->reason, "identity-required");
+    a = one_order(w, "ann", NULL, 1);
+    assert_string_equal(a->reason, "idempotency-key-missing");
+    a = one_order(w, "ann", "l", 101);
+    assert_string_equal(a->problem,
+                        "{\"errors\":[{\"field\":\"quantity\",\"message\":\"must be 1 to 100\"}]}");
+    one_order(w, "bob", "k", 50);
+    a = one_order(w, "cid", "k", 48);
+    assert_string_equal(a->http, "201");
+    assert_string_equal(a->gate, "sold-out; key=gig/a; ttl=1000"); /* the last ones */
+    a = one_order(w, "dan", "k", 1);
+    assert_string_equal(a->http, "409");
+    assert_string_equal(a->problem, "{\"available_number\":0}");
+    assert_string_equal(a->gate, "sold-out; key=gig/a; ttl=1000");
+}
+
+static void test_double_click(void **state)
+{
+    struct world *w = *state;
+    struct answer *a;
+
+    add_order(w, "ann", "k", 1);
+    add_order(w, "ann", "k", 1);
+    a = go(w);
+    /* over two connections either may come first */
+    assert_true((a[0].status == RPC_OK) + (a[1].status == RPC_OK) == 1);
+    a = a[0].status == RPC_OK ? &a[1] : &a[0];
+    assert_string_equal(a->http, "409");
+    assert_string_equal(a->reason, "request-in-progress");
+    assert_int_equal(available(w), 99);
+}
+
+static void test_many_at_once(void **state)
+{
+    struct world *w = *state;
+    unsigned sold = 0, out = 0;
+
+    for (unsigned i = 0; i < CALLS; i++) {
+        snprintf(w->keys[i], sizeof w->keys[i], "k%u", i);
+        add_order(w, w->keys[i], w->keys[i], 2);
+    }
+    struct answer *a = go(w);
+    for (unsigned i = 0; i < CALLS; i++) {
+        sold += strcmp(a[i].http, "201") == 0;
+        out += strcmp(a[i].reason, "sold-out") == 0;
+    }
+    assert_int_equal(sold, 50);
+    assert_int_equal(out, CALLS - 50);
+    assert_int_equal(available(w), 0);
+}
+
+/* Waits until orders are taken again; the probe backs off to a second at most. */
+static struct answer *until_taken(struct world *w, const char *key)
+{
+    for (;;) {
+        struct answer *a = one_order(w, "ann", key, 2);
+        if (a->status != RPC_UNAVAILABLE)
+            return a;
+        usleep(5000);
+    }
+}
+
+static void test_disk_full(void **state)
+{
+    struct world *w = *state;
+    struct answer *a;
+
+    one_order(w, "ann", "before", 1);
+    fault.wal_write = 13; /* SQLITE_FULL */
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(w->keys[i], sizeof w->keys[i], "k%u", i);
+        add_order(w, "ann", w->keys[i], 1);
+    }
+    a = go(w);
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(a[i].status, RPC_UNAVAILABLE);
+        assert_string_equal(a[i].http, "503");
+        assert_string_equal(a[i].reason, "store-unavailable");
+        assert_string_equal(a[i].retry, "1");
+    }
+    assert_int_equal(available(w), 99); /* reads go on and see nothing of it */
+    a = one_order(w, "ann", "before", 1);
+    assert_string_equal(a->replayed, "true");
+    a = one_order(w, "ann", "limit", 50);
+    assert_string_equal(a->reason, "purchase-limit");
+    fault.wal_write = 0;
+    a = until_taken(w, "k0");
+    assert_string_equal(a->http, "201");
+    assert_int_equal(available(w), 97);
+    assert_true(w->service.stats.commit_failures >= 1);
+}
+
+/* An fsync that fails after it did its work: the order may exist, and the retry must find out. */
+static void test_unknown_outcome(void **state)
+{
+    struct world *w = *state;
+    struct answer *a;
+
+    one_order(w, "ann", "before", 1);
+    fault.sync_done = 1;
+    fault.wal_sync = 10 | 4 << 8; /* SQLITE_IOERR_FSYNC */
+    a = one_order(w, "ann", "k", 2);
+    assert_string_equal(a->reason, "store-unavailable");
+    a = one_order(w, "ann", "other", 2);
+    assert_string_equal(a->reason, "store-unavailable");
+    fault.wal_sync = 0;
+    a = until_taken(w, "k");
+    assert_string_equal(a->http, "201");
+    a = one_order(w, "ann", "k", 2);
+    assert_string_equal(a->replayed, "true");
+    assert_int_equal(available(w), 97);
+}
+
+/* An order that a foreign hand put into the store: refused, read anew, and then respected. */
+static void test_conflict(void **state)
+{
+    struct world *w = *state;
+    char sql[4096];
+    struct answer *a;
+
+    snprintf(sql, sizeof sql,
+             "sqlite3 %s \"INSERT INTO orders VALUES(1,1,1,1,2,'eve','x',%llu,%llu,zeroblob(16));"
+             "INSERT INTO units VALUES((1<<32)|0,1)\"",
+             w->path, (unsigned long long)clock_real_ns(),
+             (unsigned long long)clock_real_ns() + 1000);
+    if (system(sql) != 0)
+        skip();
+    a = one_order(w, "ann", "k", 2);
+    assert_string_equal(a->reason, "store-unavailable");
+    a = until_taken(w, "k");
+    assert_string_equal(a->http, "201");
+    assert_int_equal(available(w), 97);
+}
+
+static void test_unknown_method_and_garbage(void **state)
+{
+    struct world *w = *state;
+    struct answer *a;
+
+    add_order(w, "ann", "k", 1);
+    w->requests[0].path = SLICE_LIT(BOX "Nothing");
+    assert_int_equal(go(w)->status, RPC_UNIMPLEMENTED);
+    add_order(w, "ann", "k", 1);
+    w->requests[0].payload = SLICE_LIT("\xff\xff\xff");
+    a = go(w);
+    assert_int_equal(a->status, RPC_INVALID_ARGUMENT);
+    assert_string_equal(a->reason, "invalid-request");
+}
+
+static void test_stats(void **state)
+{
+    struct world *w = *state;
+    Rushgate__Boxoffice__V1__StatsRequest m = RUSHGATE__BOXOFFICE__V1__STATS_REQUEST__INIT;
+    Rushgate__Boxoffice__V1__StatsResponse *r;
+
+    one_order(w, "ann", "k", 2);
+    add(w, ADMIN "Stats", &m.base, NULL, NULL);
+    struct answer *a = go(w);
+    r = rushgate__boxoffice__v1__stats_response__unpack(NULL, a->payload_n, a->payload);
+    assert_non_null(r);
+    assert_int_equal(r->n_events, 1);
+    assert_int_equal(r->events[0]->held, 2);
+    assert_int_equal(r->events[0]->free, 98);
+    assert_int_equal(r->batch_orders, 1);
+    assert_true(r->store_available && r->store_bytes > 0);
+    rushgate__boxoffice__v1__stats_response__free_unpacked(r, NULL);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_answers),
+        TEST(test_double_click),
+        TEST(test_many_at_once),
+        TEST(test_disk_full),
+        TEST(test_unknown_outcome),
+        TEST(test_conflict),
+        TEST(test_unknown_method_and_garbage),
+        TEST(test_stats),
+    };
+    log_open("/dev/null");
+    fault_vfs_install();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
