@@ -162,6 +162,7 @@ struct gate *gate_new(const struct gate_context *ctx, struct bank_ref first)
         return NULL;
     }
     http_server_set_name(g->http, conf_slice(g->current->root, g->current->root->server_name));
+    totals_start(g);
     return g;
 }
 
@@ -215,8 +216,10 @@ void gate_free(struct gate **gp)
     /* Aborts the requests in progress, which cancels or orphans their calls; freeing the upstream
      * clients then ends the orphans. The generations they unpin are freed below and not by the
      * hook. */
-    if (g->http != NULL)
+    if (g->http != NULL) {
+        totals_stop(g);
         http_server_free(&g->http);
+    }
     LIST_EACH (it, &g->upstreams) {
         struct gate_upstream *u = CONTAINER_OF(it, struct gate_upstream, node);
         if (u->rpc != NULL)

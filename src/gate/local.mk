@@ -3,7 +3,7 @@ src_gate_libgate_a_SOURCES = \
 	%D%/answer.c %D%/call.c %D%/call_http.c %D%/call_rpc.c %D%/client_address.c %D%/gate.c \
 	%D%/gate.h %D%/phase_access.c %D%/phase_idempotency.c %D%/phase_identity.c \
 	%D%/phase_respond.c %D%/phase_upstream.c %D%/phases.def %D%/request.c %D%/request.h \
-	%D%/trace.c %D%/upstreams.c
+	%D%/totals.c %D%/trace.c %D%/upstreams.c
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/gate/test_request_parts

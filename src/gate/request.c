@@ -234,8 +234,14 @@ static void on_done(void *arg, struct http_request *r, unsigned status, uint64_t
 {
     struct gate *g = arg;
 
+    const char *refusal = g->refusal;
+
+    g->refusal = NULL;
     if (r != NULL && r->user != NULL) {
-        finish(r->user, status, bytes_out);
+        struct gate_request *q = r->user;
+        if (refusal != NULL)
+            q->reason = refusal;
+        finish(q, status, bytes_out);
         return;
     }
     metric_add(&g->ctx.metrics->counter[METRIC_requests_refused], 1);
@@ -244,10 +250,9 @@ static void on_done(void *arg, struct http_request *r, unsigned status, uint64_t
 
 static void on_abort(void *arg, struct http_request *r)
 {
-    struct gate *g = arg;
     struct gate_request *q = r->user;
 
-    metric_add(&g->ctx.metrics->counter[METRIC_requests_aborted], 1);
+    (void)arg;
     if (q == NULL)
         return;
     call_abandon(q);
@@ -260,6 +265,7 @@ static void on_refuse(void *arg, unsigned status, const char *reason, const char
     struct gate *g = arg;
     const struct conf_root *root = g->current->root;
 
+    g->refusal = reason;
     http_problem(out, conf_slice(root, root->problem_base), slice_str(reason), SLICE_NONE, status,
                  slice_str(detail), SLICE_NONE);
 }

@@ -61,9 +61,12 @@ struct gate {
     struct list upstreams;   /* of gate_upstream.node */
     struct list free_calls;  /* of gate_call.node: recycled */
     unsigned free_calls_n;
-    uint32_t calls;     /* to upstreams, in flight */
-    struct buf body;    /* scratch for answer bodies, reused by every request */
-    struct buf headers; /* scratch for answer header lines */
+    uint32_t calls;          /* to upstreams, in flight */
+    const char *refusal;     /* what the HTTP layer just refused a request for; on_done takes it */
+    struct loop_timer count; /* once a second: totals.c */
+    struct http_server_totals counted; /* what the counters have of them already */
+    struct buf body;                   /* scratch for answer bodies, reused by every request */
+    struct buf headers;                /* scratch for answer header lines */
 };
 
 /*
@@ -167,6 +170,13 @@ struct gate_upstream *upstream_get(struct gate *g, const struct conf_root *root,
                                    const struct conf_upstream *conf);
 /* One generation less names it; the last one frees it. */
 void upstream_put(struct gate *g, struct gate_upstream **u);
+
+/* totals.c ------------------------------------------------------------------------------------- */
+
+/* Starts copying the totals of the HTTP server and the upstream clients into the slot's counters.
+ */
+void totals_start(struct gate *g);
+void totals_stop(struct gate *g);
 
 /* call.c --------------------------------------------------------------------------------------- */
 

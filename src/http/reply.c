@@ -4,6 +4,8 @@
  * room reserved beforehand: either all of it is there or none. When it is sent is conn.c's
  * business.
  */
+#include <stdio.h>
+
 #include "http/conn.h"
 
 #include "base/check.h"
@@ -124,8 +126,11 @@ void http_conn_refuse(struct http_conn *c, enum http_fault f)
     struct http_server *s = c->server;
     struct http_answer a = {.status = i->status, .content_type = SLICE_LIT(HTTP_PROBLEM_TYPE)};
     bool head = c->r != NULL && c->r->pub.method == METHOD_HEAD;
+    char line[96];
     size_t n;
 
+    n = (size_t)snprintf(line, sizeof line, "X-Rushgate-Reason: %s\r\n", i->reason);
+    a.headers = slice_of(line, n < sizeof line ? n : 0);
     buf_clear(&s->scratch);
     s->handler.on_refuse(s->arg, i->status, i->reason, i->detail, &s->scratch);
     a.body = buf_view(&s->scratch);
