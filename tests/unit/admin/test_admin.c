@@ -69,6 +69,9 @@ static struct access_record hostile(void)
         .target = slice_of(target, sizeof target - 1),
         .user_agent = SLICE_LIT("x\xf0\x28\x8c\x28"),
         .request_id = SLICE_LIT("r1"),
+        .identity = SLICE_LIT("a\"b"), /* nothing else that needs care */
+        .reason = SLICE_LIT("c\\d"),
+        .trace_id = SLICE_LIT("\x7f"),
     };
 }
 
@@ -91,6 +94,8 @@ static void test_access_format(void **state)
     assert_string_equal(json_string_value(json_object_get(doc, "client")), "192.0.2.7");
     assert_string_equal(json_string_value(json_object_get(doc, "target")),
                         "/a\"b\\c\x01\n\x7f\xef\xbf\xbd\xc3\xa9<");
+    assert_string_equal(json_string_value(json_object_get(doc, "user")), "a\"b");
+    assert_string_equal(json_string_value(json_object_get(doc, "reason")), "c\\d");
     assert_string_equal(json_string_value(json_object_get(doc, "method")), "GET");
     assert_true(json_real_value(json_object_get(doc, "duration_ms")) == 1.234);
     assert_true(json_is_null(json_object_get(doc, "upstream_ms")));

@@ -150,6 +150,26 @@ static void test_corrupt(void **state)
     check_equal(&rec, &good);
 }
 
+/* A record that agrees with itself but has a string longer than any producer writes: the scratch
+ * would overflow. */
+static void test_string_too_long(void **state)
+{
+    enum { BYTES_AT = 4, TARGET_LEN_AT = 82 };
+    struct access_record rec, good = {.target = SLICE_LIT("/")};
+    uint32_t bytes;
+    uint16_t len = 9000;
+
+    (void)state;
+    assert_true(access_ring_put(&ring, &good));
+    memcpy(&bytes, ring.data + BYTES_AT, sizeof bytes);
+    bytes = bytes - 8 + len;
+    memcpy(ring.data + BYTES_AT, &bytes, sizeof bytes);
+    memcpy(ring.data + TARGET_LEN_AT, &len, sizeof len);
+    atomic_store(&ring.head, bytes);
+    assert_false(access_ring_take(&ring, &rec, scratch, &bad));
+    assert_int_equal(bad, 1);
+}
+
 #define THREAD_RECORDS 100000u
 
 struct producer {
@@ -207,6 +227,7 @@ int main(void)
         cmocka_unit_test_setup(test_full, reset),
         cmocka_unit_test_setup(test_long_strings_are_cut, reset),
         cmocka_unit_test_setup(test_corrupt, reset),
+        cmocka_unit_test_setup(test_string_too_long, reset),
         cmocka_unit_test_setup(test_two_threads, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
