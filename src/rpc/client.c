@@ -222,7 +222,7 @@ void rpc_call_start(struct rpc_client *c, struct rpc_call *call, const struct rp
     if (x == NULL || !exchange_load(x, req)) {
         if (x != NULL)
             exchange_free(x);
-        fail_soon(call, "out of memory or too much metadata");
+        fail_soon(call, req->meta_n > WIRE_META_MAX ? "too much metadata" : "out of memory");
         return;
     }
     link_call(x, call, req->deadline_ns);

@@ -94,6 +94,7 @@ void server_call_release(struct server_call *call)
     if (call->conn != NULL) {
         call->conn->calls_n--;
         call->conn->buffered -= call->in.n;
+        call->conn->held -= call->out.n;
     }
     if (s->free_n >= SERVER_FREE_CALLS) {
         call_destroy(call);
@@ -216,6 +217,7 @@ static void answer_submit(struct answer *a, bool with_body)
         nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, call->stream,
                                   NGHTTP2_INTERNAL_ERROR);
     call->answered = true;
+    call->conn->held += call->out.n;
     h2_wants_write(h2);
 }
 
@@ -278,9 +280,9 @@ void server_answer(struct server_call *call, int status, struct slice message, s
     need += status == RPC_OK ? payload.n : 3 * message.n + 24;
     buf_clear(&call->out);
     /* All at once: the header fields point into it. */
-    if (!buf_reserve(&call->out, need)) {
+    if (call->conn->held + need > SERVER_HELD_MAX || !buf_reserve(&call->out, need)) {
         nghttp2_submit_rst_stream(call->conn->h2.session, NGHTTP2_FLAG_NONE, call->stream,
-                                  NGHTTP2_INTERNAL_ERROR);
+                                  NGHTTP2_ENHANCE_YOUR_CALM);
         call->answered = true;
         h2_wants_write(&call->conn->h2);
         return;
@@ -367,6 +369,10 @@ struct rpc_server *rpc_server_new(struct loop *loop, const struct rpc_server_con
     }
     s->loop = loop;
     s->cfg = *cfg;
+    if (s->cfg.max_message == 0)
+        s->cfg.max_message = RPC_SERVER_MESSAGE_DEFAULT;
+    if (s->cfg.max_streams == 0)
+        s->cfg.max_streams = RPC_SERVER_STREAMS_DEFAULT;
     s->serving = true;
     list_init(&s->conns);
     list_init(&s->orphans);

@@ -31,10 +31,13 @@ struct rpc_server_call {
 /* Called when a request is complete. Must lead to exactly one rpc_server_reply per call. */
 typedef void rpc_handler_fn(void *arg, struct rpc_server_call *call);
 
+#define RPC_SERVER_MESSAGE_DEFAULT (4u * 1024 * 1024)
+#define RPC_SERVER_STREAMS_DEFAULT 1000u
+
 struct rpc_server_config {
     int listen_fd;        /* listening, non-blocking; the server takes ownership */
-    uint32_t max_message; /* bytes; above it RESOURCE_EXHAUSTED */
-    uint32_t max_streams; /* concurrent, per connection */
+    uint32_t max_message; /* bytes; above it RESOURCE_EXHAUSTED; 0: 4 MB */
+    uint32_t max_streams; /* concurrent, per connection; 0: 1000 */
     rpc_handler_fn *handler;
     void *arg;
 };

@@ -72,8 +72,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return 0;
 }
 
-/* The answer is complete before the request is; once it is out, the peer is told to stop sending. (A
- * stream that is being reset sends nothing any more, so this waits for on_frame_sent.) */
+/* The answer is complete before the request is; once it is out, the peer is told to stop sending.
+ * (A stream that is being reset sends nothing any more, so this waits for on_frame_sent.) */
 static void answer_early(struct server_call *call, int status, const char *why)
 {
     server_answer(call, status, slice_str(why), SLICE_NONE, NULL, 0);

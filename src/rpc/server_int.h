@@ -22,8 +22,9 @@
 #define SERVER_CONNS_MAX     4096u
 #define SERVER_ACCEPT_MAX    64u    /* of one turn */
 #define SERVER_IN_FLIGHT_MAX 65536u /* calls with handlers, orphans too */
-#define SERVER_BUFFER_MAX                                                                          \
-    (64u * 1024 * 1024) /* request bytes that one connection may have us hold */
+/* What one connection may have us hold: bytes of its requests, bytes of answers it has not read. */
+#define SERVER_BUFFER_MAX (64u * 1024 * 1024)
+#define SERVER_HELD_MAX   (256u * 1024 * 1024)
 
 struct rpc_server {
     struct loop *loop;
@@ -44,6 +45,7 @@ struct server_conn {
     struct list calls;
     unsigned calls_n;
     size_t buffered; /* body bytes of its calls */
+    size_t held;     /* answer bytes of its calls */
     uint64_t meta_seen;
 };
 
@@ -56,7 +58,7 @@ struct server_call {
     bool stream_open;
     bool dispatched; /* the handler has it */
     bool answered;
-    bool early;      /* answered before the request was complete */
+    bool early; /* answered before the request was complete */
     bool grpc, post, bad_timeout;
     uint64_t timeout_ns; /* UINT64_MAX: none */
     struct buf in;       /* the body */

@@ -32,6 +32,17 @@ void fixture_fini(struct fixture *f)
     loop_fini(&f->loop);
 }
 
+static void answer_big(struct fixture *f, struct rpc_server_call *call)
+{
+    uint64_t n = 0;
+    char *p;
+
+    assert_true(slice_to_u64(call->payload, &n));
+    p = calloc(1, n);
+    rpc_server_reply(f->server, call, RPC_OK, SLICE_NONE, slice_of(p, n), NULL, 0);
+    free(p);
+}
+
 static void serve(void *arg, struct rpc_server_call *call)
 {
     struct fixture *f = arg;
@@ -42,6 +53,8 @@ static void serve(void *arg, struct rpc_server_call *call)
         f->kept[f->kept_n++] = call;
         if (f->kept_n > f->kept_most)
             f->kept_most = f->kept_n;
+    } else if (slice_eq(call->path, SLICE_LIT("/t/Big"))) {
+        answer_big(f, call);
     } else if (slice_eq(call->path, SLICE_LIT("/t/Fail"))) {
         rpc_server_reply(f->server, call, RPC_ABORTED, call->payload, SLICE_NONE, call->meta,
                          call->meta_n);

@@ -51,7 +51,8 @@ void fixture_connect(struct fixture *f);
 
 /*
  * The server's methods: /t/Echo; /t/Fail answers ABORTED with the payload as text; /t/Keep puts the
- * call into kept; /t/Sum answers with as many bytes as the request has.
+ * call into kept; /t/Big
+ * answers with as many bytes as the payload says.
  */
 void fixture_release(struct fixture *f, unsigned i, int status);
 

@@ -22,6 +22,7 @@
 #include "base/hash.h"
 #include "fixture.h"
 #include "rpc/h2.h"
+#include "rpc/server_int.h"
 
 static struct fixture f;
 static struct probe probe;
@@ -589,6 +590,46 @@ static void test_continuation_flood(void **state)
     buf_free(&out);
 }
 
+static size_t serialized_waiting(void)
+{
+    size_t n = 0;
+
+    LIST_EACH (it, &f.server->conns)
+        n += CONTAINER_OF(it, struct server_conn, node)->h2.out.n;
+    return n;
+}
+
+/* A client that asks for a lot, opens its windows wide and reads nothing: what is serialized for it
+ * stays within bounds, and other clients notice nothing. */
+static void test_no_reader(void **state)
+{
+    struct buf out = {0};
+    nghttp2_session *session = client_session(&out);
+    struct slice body = {"\0\0\0\0\6"
+                         "200000",
+                         11};
+    nghttp2_settings_entry window = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 24};
+    int fd;
+
+    (void)state;
+    fixture_serve(&f, 200);
+    nghttp2_submit_settings(session, 0, &window, 1);
+    nghttp2_submit_window_update(session, 0, 0, 1 << 29);
+    for (unsigned i = 0; i < 100; i++) /* 20 MB */
+        ask(session, "POST", "application/grpc", "/t/Big", &body);
+    nghttp2_session_send(session);
+    fd = dial();
+    push(fd, out.p, out.n, false);
+    RUN_UNTIL(&f, f.served == 100);
+    fixture_turns(&f, 3);
+    assert_in_range(serialized_waiting(), 1, H2_OUT_MAX + 20000);
+    still_works();
+    close(fd);
+    RUN_UNTIL(&f, rpc_server_connections(f.server) == 1);
+    nghttp2_session_del(session);
+    buf_free(&out);
+}
+
 /* --- requests that are no proper gRPC --- */
 
 struct seen {
@@ -707,7 +748,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_odd_replies),  T(test_garbage_to_client), T(test_garbage_to_server),
         T(test_reset_flood),  T(test_control_flood),     T(test_continuation_flood),
-        T(test_bad_requests),
+        T(test_bad_requests), T(test_no_reader),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -387,7 +387,7 @@ static void test_limits(void **state)
     req.meta_n = 65;
     probe_start(&f, &probes[0], &req);
     RUN_UNTIL(&f, probes[0].done);
-    assert_int_equal(probes[0].status, RPC_UNAVAILABLE);
+    assert_string_equal(probes[0].message, "too much metadata");
     assert_false(probes[0].sent);
 }
 
