@@ -94,8 +94,9 @@ def test_counters_never_fall(make_gateway):
         now = counters()
         fallen = {k: (v, now.get(k)) for k, v in last.items() if now.get(k, -1) < v}
         assert not fallen
-        assert total(now, "rushgate_connections_accepted_total") > \
-            total(last, "rushgate_connections_accepted_total")
+        # Workers hand these over once a second.
+        wait_for(lambda: total(counters(), "rushgate_connections_accepted_total") >
+                 total(last, "rushgate_connections_accepted_total"), "connections to be counted")
         last = now
     gateway.errors_expected = True
 
