@@ -64,7 +64,9 @@ static bool add_outcomes(struct service *s, Rushgate__Boxoffice__V1__StatsRespon
         rushgate__boxoffice__v1__outcome_count__init(&m[i]);
         m[i].outcome = (char *)(uintptr_t)service_reason_word((enum reason)i).p;
         m[i].count = s->stats.outcomes[i];
-        if (i != REASON_DONE && i != REASON_EXISTS)
+        /* those that an order can end with */
+        if (i != REASON_DONE && i != REASON_EXISTS &&
+            (i < REASON_ORDER_EXPIRED || i > REASON_ORDER_PAID))
             out->purchases[out->n_purchases++] = &m[i];
     }
     return true;

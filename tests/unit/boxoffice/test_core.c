@@ -116,6 +116,36 @@ static void test_table_against_an_array(void **state)
     free(hash);
 }
 
+/* A run of entries that wraps around the end, searched while it moves to a larger half. */
+static void test_table_wraps_while_it_grows(void **state)
+{
+    enum { RUN = 300, REST = 417, MORE = 300 };
+    struct table t;
+    uint64_t rng = 5;
+    uint32_t v;
+    bool gone[RUN + 1] = {false};
+
+    (void)state;
+    assert_true(table_init(&t));
+    for (v = 1; v <= RUN; v++) {
+        assert_true(table_reserve(&t));
+        table_insert(&t, UINT32_MAX - v % 8, v);
+    }
+    for (; v <= RUN + REST + MORE; v++) {
+        assert_true(table_reserve(&t));
+        table_insert(&t, random_next(&rng), v);
+        if (v <= RUN + REST - 2)
+            continue;
+        uint32_t out = 1 + v % RUN;
+        if (!gone[out])
+            assert_true(table_remove(&t, UINT32_MAX - out % 8, out));
+        gone[out] = true;
+        for (uint32_t i = 1; i <= RUN; i++)
+            assert_int_equal(table_find(&t, UINT32_MAX - i % 8, value_eq, &i), gone[i] ? 0 : i);
+    }
+    table_fini(&t);
+}
+
 static void test_stock_take_and_give(void **state)
 {
     struct stock s;
@@ -250,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_code_reads_what_people_type),
         cmocka_unit_test(test_siphash),
         cmocka_unit_test(test_table_against_an_array),
+        cmocka_unit_test(test_table_wraps_while_it_grows),
         cmocka_unit_test(test_stock_take_and_give),
         cmocka_unit_test(test_stock_loads_gaps),
         cmocka_unit_test(test_spec_names_the_field),

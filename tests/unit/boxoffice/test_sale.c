@@ -138,11 +138,19 @@ static void test_sold_out_sells_no_part(void **state)
 static void test_shown_is_durable(void **state)
 {
     struct world *w = *state;
+    struct batch next = {0};
 
     assert_int_equal(order(w, T0, "ann", "k", 4), REASON_LATER);
     assert_int_equal(shown(w).held, 0);
-    settle(w->sale, &w->batch);
+    sale_seal(w->sale, &w->batch);
+    sale_open(w->sale, &next);
+    assert_int_equal(order(w, T0, "bob", "k", 2), REASON_LATER);
+    sale_durable(w->sale, &w->batch);
     assert_int_equal(shown(w).held, 4);
+    sale_seal(w->sale, &next);
+    sale_durable(w->sale, &next);
+    assert_int_equal(shown(w).held, 6);
+    batch_fini(&next);
 }
 
 static void test_states(void **state)
@@ -313,6 +321,26 @@ static void test_sweep_is_bounded_and_survives_the_clock(void **state)
     assert_int_equal(sale_event(w->sale, SLICE_LIT("big"))->items[0].now.held, 0);
 }
 
+/* An order that is due in a time which was swept before: made by a clock set back, or an expiry
+ * undone. */
+static void test_sweep_goes_back(void **state)
+{
+    struct world *w = *state;
+    uint64_t late = T0 + 700 * NS_PER_S;
+    char code[CODE_LEN + 1];
+
+    sale_sweep(w->sale, late, 100);
+    bought(w, T0, "ann", "k", 1, code);
+    sale_sweep(w->sale, late + NS_PER_S, 100);
+    assert_int_equal(w->batch.n, 1);
+    sale_sweep(w->sale, late + 10 * NS_PER_S, 100);
+    sale_seal(w->sale, &w->batch);
+    sale_undo(w->sale, &w->batch);
+    sale_open(w->sale, &w->batch);
+    sale_sweep(w->sale, late + 11 * NS_PER_S, 100);
+    assert_int_equal(w->batch.n, 1);
+}
+
 static void test_audit_sees_a_lost_unit(void **state)
 {
     struct world *w = *state;
@@ -361,6 +389,7 @@ int main(void)
         TEST(test_expiry_frees_and_late_payment_retakes),
         TEST(test_overdue_is_shown_expired_before_it_is_released),
         TEST(test_sweep_is_bounded_and_survives_the_clock),
+        TEST(test_sweep_goes_back),
         TEST(test_audit_sees_a_lost_unit),
         TEST(test_without_a_batch_nothing_is_taken),
     };

@@ -6,6 +6,7 @@
 #include "fixture.h"
 
 #include <event2/event.h>
+#include <sqlite3.h>
 
 #include "base/log.h"
 #include "boxoffice.pb-c.h"
@@ -324,7 +325,7 @@ static void test_disk_full(void **state)
     struct answer *a;
 
     one_order(w, "ann", "before", 1);
-    fault.wal_write = 13; /* SQLITE_FULL */
+    fault.wal_write = SQLITE_FULL;
     for (unsigned i = 0; i < 20; i++) {
         snprintf(w->keys[i], sizeof w->keys[i], "k%u", i);
         add_order(w, "ann", w->keys[i], 1);
@@ -356,7 +357,7 @@ static void test_unknown_outcome(void **state)
 
     one_order(w, "ann", "before", 1);
     fault.sync_done = 1;
-    fault.wal_sync = 10 | 4 << 8; /* SQLITE_IOERR_FSYNC */
+    fault.wal_sync = SQLITE_IOERR_FSYNC;
     a = one_order(w, "ann", "k", 2);
     assert_string_equal(a->reason, "store-unavailable");
     a = one_order(w, "ann", "other", 2);
@@ -375,14 +376,15 @@ static void test_conflict(void **state)
     struct world *w = *state;
     char sql[4096];
     struct answer *a;
+    sqlite3 *db;
 
     snprintf(sql, sizeof sql,
-             "sqlite3 %s \"INSERT INTO orders VALUES(1,1,1,1,2,'eve','x',%llu,%llu,zeroblob(16));"
-             "INSERT INTO units VALUES((1<<32)|0,1)\"",
-             w->path, (unsigned long long)clock_real_ns(),
-             (unsigned long long)clock_real_ns() + 1000);
-    if (system(sql) != 0)
-        skip();
+             "INSERT INTO orders VALUES(1,1,1,1,2,'eve','x',%llu,%llu,zeroblob(16));"
+             "INSERT INTO units VALUES((1<<32)|0,1)",
+             (unsigned long long)clock_real_ns(), (unsigned long long)clock_real_ns() + 1000);
+    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
     a = one_order(w, "ann", "k", 2);
     assert_string_equal(a->reason, "store-unavailable");
     a = until_taken(w, "k");
