@@ -44,9 +44,12 @@ int log_level_by_name(const char *name)
     return -1;
 }
 
+/* Root writing into a directory of the service's user must not be led elsewhere by a symbolic link.
+ */
 static int open_append(const char *path)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    int follow = geteuid() == 0 ? O_NOFOLLOW : 0;
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | follow, 0640);
     return fd < 0 ? -errno : fd;
 }
 

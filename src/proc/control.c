@@ -20,13 +20,12 @@ struct pending {
 static void on_reloaded(void *arg, const struct reload_report *report)
 {
     struct pending *p = arg;
-    struct reload_report copy = *report;
+    struct buf errors = {0};
     struct ctl_reload_result result = {
         /* In force from the flip on, also where somebody has not said so. */
         .ok = report->ok || report->generation != report->old_generation,
         .invalid = report->invalid,
         .incomplete = !report->ok && report->generation != report->old_generation,
-        .errors = buf_cstr(&copy.errors),
         .old_generation = report->old_generation,
         .new_generation = report->generation,
         .files = report->files,
@@ -38,7 +37,10 @@ static void on_reloaded(void *arg, const struct reload_report *report)
         .duration_ns = report->duration_ns,
     };
 
+    buf_slice(&errors, buf_view(&report->errors));
+    result.errors = buf_cstr(&errors);
     p->done(p->request, &result);
+    buf_free(&errors);
     free(p);
 }
 
