@@ -35,8 +35,8 @@ bool print_string(struct buf *out, struct slice s);
 bool print_map_key(struct printer *d, const struct schema_field *f, const struct wire_value *v);
 
 /* pb_to_json.c */
-bool print_message(struct printer *d, const struct schema_msg *m, struct slice bytes,
-                   unsigned depth);
+bool print_object(struct printer *d, const struct schema_msg *m, struct slice bytes,
+                  unsigned depth);
 /* The members without braces; each one starts with a comma unless *first. */
 bool print_members(struct printer *d, const struct schema_msg *m, struct slice bytes,
                    unsigned depth, bool *first);

@@ -46,7 +46,7 @@ uint32_t run_reserve(struct compiler *c, size_t n)
 
 void run_put(struct compiler *c, uint32_t off, const void *p, size_t n)
 {
-    if (c->run.failed)
+    if (c->run.failed || n == 0)
         return;
     CHECK(off + n <= c->run.n);
     memcpy(c->run.p + off, p, n);

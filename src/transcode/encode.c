@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The output run, errors with the place they are about, and sets of names: see encode.h. */
 #include "transcode/encode.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Following dotted names from message to message. */
 #include "transcode/field_path.h"
 
 const char *field_path_resolve(const struct schema_root *root, const struct schema_msg *m,

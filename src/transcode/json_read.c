@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The JSON reader: see json_read.h. No call recurses; all bounds are those of the text. */
 #include "transcode/json_read.h"
 
 #include "base/buf.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Look-ups in a compiled schema that are too long to be inline. */
 #include "transcode/schema_layout.h"
 
 const struct schema_root *schema_root_of(struct slice schema)

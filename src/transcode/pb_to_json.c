@@ -101,7 +101,7 @@ static bool print_value(struct printer *d, const struct schema_field *f, const s
                         unsigned depth)
 {
     if (f->type == TYPE_MESSAGE)
-        return print_message(d, schema_msg_of(d->root, f), v->bytes, depth + 1);
+        return print_object(d, schema_msg_of(d->root, f), v->bytes, depth + 1);
     return print_scalar(d, f, v);
 }
 
@@ -153,7 +153,7 @@ static bool print_merged(struct printer *d, struct walk *k, unsigned depth)
     while (walk_next(k, &v))
         buf_slice(&joined, v.bytes);
     ok = !joined.failed &&
-         print_message(d, schema_msg_of(d->root, k->f), buf_view(&joined), depth + 1);
+         print_object(d, schema_msg_of(d->root, k->f), buf_view(&joined), depth + 1);
     if (joined.failed)
         d->out->failed = true;
     buf_free(&joined);
@@ -297,23 +297,39 @@ bool print_map(struct printer *d, const struct schema_field *f, struct slice byt
     return print_many_entries(d, &k, depth);
 }
 
-static bool print_field(struct printer *d, const struct schema_field *f, struct slice bytes,
-                        struct span s, unsigned depth)
+static bool print_repeated(struct printer *d, const struct schema_field *f, struct slice bytes,
+                           struct span s, unsigned depth)
 {
     struct walk k = walk_span(f, bytes, s);
-    struct wire_value v = {0, SLICE_NONE};
 
-    if (f->flags & FIELD_MAP)
-        return s.first == s.last ? print_entries(d, &k, NULL, depth)
-                                 : print_many_entries(d, &k, depth);
-    if (f->flags & FIELD_REPEATED)
+    if (!(f->flags & FIELD_MAP))
         return print_list(d, &k, depth);
-    if (s.first != s.last) {
-        if (f->type == TYPE_MESSAGE)
-            return print_merged(d, &k, depth);
-        k.w.p = (const unsigned char *)bytes.p + s.last - 1;
-    }
-    return walk_next(&k, &v) && print_value(d, f, &v, depth);
+    return s.first == s.last ? print_entries(d, &k, NULL, depth) : print_many_entries(d, &k, depth);
+}
+
+/* The value of a field that is not repeated: the last one. note_fields has checked the bytes. */
+static inline struct wire_value value_last(const struct schema_field *f, struct slice bytes,
+                                           struct span s)
+{
+    struct wire w = {(const unsigned char *)bytes.p + s.last - 1,
+                     (const unsigned char *)bytes.p + bytes.n};
+    struct wire_value v = {0, SLICE_NONE};
+    uint64_t tag;
+
+    if (!wire_varint(&w, &tag) || !wire_value(&w, f->wire, &v))
+        v = (struct wire_value){0, SLICE_NONE};
+    return v;
+}
+
+static bool print_singular(struct printer *d, const struct schema_field *f, struct slice bytes,
+                           struct span s, const struct wire_value *v, unsigned depth)
+{
+    struct walk k;
+
+    if (f->type != TYPE_MESSAGE || s.first == s.last)
+        return print_value(d, f, v, depth);
+    k = walk_span(f, bytes, s);
+    return print_merged(d, &k, depth);
 }
 
 /* What an absent field stands for. */
@@ -333,15 +349,36 @@ static bool print_default(struct printer *d, const struct schema_field *f)
 }
 
 /* A scalar without presence that has its default is as good as absent. */
-static bool is_default(const struct schema_field *f, struct slice bytes, struct span s)
+static inline bool is_default(const struct schema_field *f, const struct wire_value *v)
 {
-    struct walk k;
-    struct wire_value v = {0, SLICE_NONE};
+    return !(f->flags & FIELD_PRESENCE) && (f->wire == WIRE_LEN ? v->bytes.n == 0 : v->bits == 0);
+}
 
-    if (f->flags & (FIELD_PRESENCE | FIELD_REPEATED))
-        return false;
-    k = walk_span(f, bytes, (struct span){s.last, s.last});
-    return walk_next(&k, &v) && (f->wire == WIRE_LEN ? v.bytes.n == 0 : v.bits == 0);
+static inline void print_key(struct printer *d, const struct schema_field *f, bool *first)
+{
+    if (!buf_reserve(d->out, f->key.n + 1))
+        return;
+    if (!*first)
+        d->out->p[d->out->n++] = ',';
+    *first = false;
+    memcpy(d->out->p + d->out->n, (const char *)d->root + f->key.off, f->key.n);
+    d->out->n += f->key.n;
+}
+
+static bool print_present(struct printer *d, const struct schema_field *f, struct slice bytes,
+                          struct span s, unsigned depth, bool *first)
+{
+    struct wire_value v;
+
+    if (f->flags & FIELD_REPEATED) {
+        print_key(d, f, first);
+        return print_repeated(d, f, bytes, s, depth);
+    }
+    v = value_last(f, bytes, s);
+    if (is_default(f, &v) && !(d->root->options & SCHEMA_PRINT_DEFAULTS))
+        return true;
+    print_key(d, f, first);
+    return print_singular(d, f, bytes, s, &v, depth);
 }
 
 static bool print_fields(struct printer *d, const struct schema_msg *m, struct slice bytes,
@@ -352,18 +389,15 @@ static bool print_fields(struct printer *d, const struct schema_msg *m, struct s
 
     for (uint32_t i = 0; i < m->fields.n; i++) {
         const struct schema_field *f = &fields[i];
-        bool there = spans[i].first != 0;
 
-        if (there && !defaults && is_default(f, bytes, spans[i]))
-            continue;
-        if (!there && (!defaults || (f->flags & FIELD_PRESENCE)))
-            continue;
-        if (!*first)
-            buf_char(d->out, ',');
-        *first = false;
-        buf_slice(d->out, schema_slice(d->root, f->key));
-        if (!(there ? print_field(d, f, bytes, spans[i], depth) : print_default(d, f)))
-            return false;
+        if (spans[i].first != 0) {
+            if (!print_present(d, f, bytes, spans[i], depth, first))
+                return false;
+        } else if (defaults && !(f->flags & FIELD_PRESENCE)) {
+            print_key(d, f, first);
+            if (!print_default(d, f))
+                return false;
+        }
     }
     return true;
 }
@@ -400,13 +434,11 @@ bool print_members(struct printer *d, const struct schema_msg *m, struct slice b
     if (depth > REPLY_DEPTH_MAX || bytes.n >= UINT32_MAX)
         return false;
     ok = spans_fill(d, m, bytes, &s) && print_fields(d, m, bytes, s.all, depth, first);
-    if (s.big.p != NULL)
-        buf_free(&s.big);
+    buf_free(&s.big);
     return ok;
 }
 
-bool print_message(struct printer *d, const struct schema_msg *m, struct slice bytes,
-                   unsigned depth)
+bool print_object(struct printer *d, const struct schema_msg *m, struct slice bytes, unsigned depth)
 {
     bool first = true;
 
@@ -425,12 +457,20 @@ static bool print_one(struct printer *d, const struct schema_msg *m, struct slic
 {
     const struct schema_field *f = schema_fields(d->root, m) + index;
     struct spans s;
-    bool ok = bytes.n < UINT32_MAX && spans_fill(d, m, bytes, &s);
+    bool ok;
 
-    if (ok)
-        ok = s.all[index].first ? print_field(d, f, bytes, s.all[index], 0) : print_default(d, f);
-    if (bytes.n < UINT32_MAX)
-        buf_free(&s.big);
+    if (bytes.n >= UINT32_MAX)
+        return false;
+    ok = spans_fill(d, m, bytes, &s);
+    if (ok && s.all[index].first == 0) {
+        ok = print_default(d, f);
+    } else if (ok && (f->flags & FIELD_REPEATED)) {
+        ok = print_repeated(d, f, bytes, s.all[index], 0);
+    } else if (ok) {
+        struct wire_value v = value_last(f, bytes, s.all[index]);
+        ok = print_singular(d, f, bytes, s.all[index], &v, 0);
+    }
+    buf_free(&s.big);
     return ok;
 }
 
@@ -447,7 +487,7 @@ bool transcode_reply(struct slice schema, uint32_t binding, struct slice message
     b = (const struct schema_bind *)schema_at(root, root->bindings.off) + binding;
     m = schema_at(root, b->reply);
     ok = b->response_field ? print_one(&d, m, message, b->response_field - 1)
-                           : print_message(&d, m, message, 0);
+                           : print_object(&d, m, message, 0);
     if (!ok || out->failed)
         out->n = before;
     return ok && !out->failed;

@@ -80,7 +80,9 @@ bool transcode_request(struct slice schema, uint32_t binding, const struct slice
     const struct schema_msg *m;
     uint32_t bits = 0;
 
-    CHECK(e.root != NULL && binding < e.root->bindings.n && vars_n <= SCHEMA_VARS_MAX);
+    CHECK(e.root != NULL && binding < e.root->bindings.n);
+    if (vars_n > SCHEMA_VARS_MAX)
+        return place_fail(&e, "more than %d path variables", SCHEMA_VARS_MAX);
     b = (const struct schema_bind *)schema_at(e.root, e.root->bindings.off) + binding;
     m = schema_at(e.root, b->request);
     if (!open_output(&e, vars, vars_n, query, body))

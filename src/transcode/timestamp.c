@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Calendar arithmetic and the text forms of times; seconds count from 1970-01-01T00:00:00Z. */
 #include "transcode/timestamp.h"
 
 #define SECOND_MIN   INT64_C(-62135596800) /* 0001-01-01T00:00:00Z */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The slow paths of reading the wire format: long varints, skipping what is unknown. */
 #include "transcode/wire.h"
 
 bool wire_varint_slow(struct wire *w, uint64_t *v)

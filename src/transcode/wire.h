@@ -59,7 +59,7 @@ static inline char *fixed64_put(char *p, uint64_t v)
 
 static inline uint64_t zigzag_put(int64_t v)
 {
-    return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
+    return ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0);
 }
 
 static inline int64_t zigzag_get(uint64_t v)

@@ -132,6 +132,7 @@ static void test_refused(void **state)
         "\"\\ud800\"",
         "\"\\ud800\\u0041\"",
         "\"\\udc00\"",
+        "\"\\udc00\\udc00\"",
         "\"\xed\xa0\x80\"",
         "\"\xc0\x80\"",
         "\"\xf4\x90\x80\x80\"",

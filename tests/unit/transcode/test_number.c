@@ -176,12 +176,37 @@ static void test_calendar(void **state)
     }
 }
 
+/* Days that random seconds hardly ever hit. */
+static void test_leap_days(void **state)
+{
+    static const struct {
+        const char *text;
+        bool ok;
+        int64_t seconds;
+    } cases[] = {
+        {"2000-02-29T00:00:00Z", true, 951782400},   {"2024-02-29T00:00:00Z", true, 1709164800},
+        {"1900-02-29T00:00:00Z", false, 0},          {"2023-02-29T00:00:00Z", false, 0},
+        {"2100-02-29T00:00:00Z", false, 0},          {"2000-02-30T00:00:00Z", false, 0},
+        {"1900-03-01T00:00:00Z", true, -2203891200},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int64_t seconds = 0;
+        int32_t nanos;
+
+        if (timestamp_parse(slice_str(cases[i].text), &seconds, &nanos) != cases[i].ok ||
+            (cases[i].ok && seconds != cases[i].seconds))
+            fail_msg("%s", cases[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_integers),          cmocka_unit_test(test_double_text),
         cmocka_unit_test(test_double_round_trip), cmocka_unit_test(test_double_read),
-        cmocka_unit_test(test_calendar),
+        cmocka_unit_test(test_calendar),          cmocka_unit_test(test_leap_days),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
