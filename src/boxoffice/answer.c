@@ -158,7 +158,7 @@ void answer_invalid(struct service *s, struct rpc_server_call *call, const char 
     int n = snprintf(both, sizeof both, "%s%s%s", field, field[0] ? " " : "", message);
 
     buf_clear(&s->problem);
-    buf_str(&s->problem, "{\"errors\":[{\"field\":");
+    buf_str(&s->problem, "{\"errors\":[{\"path\":");
     buf_json(&s->problem, slice_str(field));
     buf_str(&s->problem, ",\"message\":");
     buf_json(&s->problem, slice_str(message));

@@ -276,8 +276,10 @@ int main(int argc, char **argv)
 
     log_init("boxoffice");
     read_options(argc, argv, &o);
-    if (o.check)
+    if (o.check) {
+        free(p);
         return check(o.store);
+    }
     log_set_level((enum log_level)log_level_by_name(o.level));
     if ((rc = log_open(o.log)) != 0)
         die("boxoffice: %s: %s\n", o.log, strerror(-rc));

@@ -23,16 +23,23 @@ static void common_headers(struct gate_request *q, struct buf *b)
         add_line(b, SLICE_LIT("X-Rushgate-Reason: "), slice_str(q->reason));
 }
 
+void gate_answer_with(struct gate_request *q, struct http_answer *a)
+{
+    struct buf *b = &q->gate->headers;
+
+    common_headers(q, b);
+    buf_slice(b, a->headers);
+    a->headers = buf_view(b);
+    http_reply(q->http, a);
+}
+
 void gate_answer(struct gate_request *q, unsigned status, struct slice content_type,
                  struct slice headers, struct slice body)
 {
-    struct buf *b = &q->gate->headers;
-    struct http_answer a = {.status = status, .content_type = content_type, .body = body};
+    struct http_answer a = {
+        .status = status, .content_type = content_type, .headers = headers, .body = body};
 
-    common_headers(q, b);
-    buf_slice(b, headers);
-    a.headers = buf_view(b);
-    http_reply(q->http, &a);
+    gate_answer_with(q, &a);
 }
 
 enum phase_verdict gate_refuse_with(struct gate_request *q, const struct refusal *why)

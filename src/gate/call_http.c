@@ -110,13 +110,13 @@ static void refuse_by_error(struct gate_request *q, const struct http_response *
 static void pass_response(struct gate_request *q, const struct http_response *resp)
 {
     struct buf *lines = &q->gate->body; /* the body itself is passed from the client's buffer */
-    struct slice type = SLICE_NONE;
+    struct http_answer a = {.status = resp->status, .body = resp->body};
 
     buf_clear(lines);
     for (unsigned i = 0; i < resp->headers_n; i++) {
         const struct http_header *h = &resp->headers[i];
         if (slice_eq_nocase(h->name, SLICE_LIT("content-type"))) {
-            type = h->value;
+            a.content_type = h->value;
             continue;
         }
         /* Set by us on every answer. */
@@ -129,7 +129,10 @@ static void pass_response(struct gate_request *q, const struct http_response *re
         buf_slice(lines, h->value);
         buf_add(lines, "\r\n", 2);
     }
-    gate_answer(q, resp->status, type, buf_view(lines), resp->body);
+    a.headers = buf_view(lines);
+    if (q->http->method == METHOD_HEAD)
+        a.length = &resp->length;
+    gate_answer_with(q, &a);
 }
 
 static void on_response(struct http_call *call, const struct http_response *resp)

@@ -148,6 +148,8 @@ enum phase_verdict gate_refuse_with(struct gate_request *q, const struct refusal
 /* Answers with a body. headers: complete lines or "". */
 void gate_answer(struct gate_request *q, unsigned status, struct slice content_type,
                  struct slice headers, struct slice body);
+/* The same for an answer that needs more; the common header lines are put before a->headers. */
+void gate_answer_with(struct gate_request *q, struct http_answer *a);
 
 /* trace.c -------------------------------------------------------------------------------------- */
 

@@ -147,6 +147,7 @@ void http_exchange_done(struct http_client *c, struct exchange *x)
                                   .status = r->h.status,
                                   .headers = r->headers,
                                   .headers_n = r->h.headers_n,
+                                  .length = r->length,
                                   .body = buf_view(&r->body),
                                   .sent = true};
     report(c, x, &resp);

@@ -48,7 +48,8 @@ struct http_response {
         *headers; /* end-to-end ones: hop-by-hop and framing headers are removed */
     unsigned headers_n;
     struct slice body;
-    bool sent; /* false: the request surely never left this process */
+    struct slice length; /* Content-Length as sent, for the answer to a HEAD; "" : there was none */
+    bool sent;           /* false: the request surely never left this process */
 };
 
 /* The response is valid during the callback only. */

@@ -41,12 +41,19 @@ static char *put_status(char *at, unsigned status)
     return put(at, SLICE_LIT(" Unknown\r\n"));
 }
 
+#define LENGTH_DIGITS 20 /* of the largest uint64_t */
+
 static char *put_length(char *at, const struct http_answer *a)
 {
     if (a->status == 204 || (a->status == 304 && a->body.n == 0))
         return at;
+    if (a->length != NULL && (a->length->n == 0 || a->length->n > LENGTH_DIGITS))
+        return at;
     at = put(at, SLICE_LIT("Content-Length: "));
-    at += fmt_u64(at, a->body.n);
+    if (a->length != NULL)
+        at = put(at, *a->length);
+    else
+        at += fmt_u64(at, a->body.n);
     return put(at, SLICE_LIT("\r\n"));
 }
 

@@ -169,8 +169,12 @@ void http_response_strip(struct response *r)
     bool drop[RESPONSE_HEADERS_MAX];
     unsigned kept = 0, n = r->h.headers_n;
 
-    for (unsigned i = 0; i < n; i++)
+    r->length = SLICE_NONE;
+    for (unsigned i = 0; i < n; i++) {
         drop[i] = for_this_hop(r->headers[i].name, r, n);
+        if (slice_eq_nocase(r->headers[i].name, SLICE_LIT("content-length")))
+            r->length = r->headers[i].value;
+    }
     for (unsigned i = 0; i < n; i++) {
         if (!drop[i])
             r->headers[kept++] = r->headers[i];

@@ -29,7 +29,8 @@ struct response {
     const char *fault;  /* why it is bad; static */
     uint8_t kind;       /* enum response_body */
     uint8_t interim;
-    bool no_body; /* the request was HEAD */
+    bool no_body;        /* the request was HEAD */
+    struct slice length; /* Content-Length as sent, which http_response_strip takes out; or "" */
     bool has_head;
     bool excess; /* bytes behind the response: the connection must not be used again */
     struct head h;

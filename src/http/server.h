@@ -59,7 +59,11 @@ struct http_answer {
     struct slice content_type; /* "" : none */
     struct slice headers;      /* complete lines, each ended by CRLF, or "" */
     struct slice body;         /* copied (or written) before http_reply returns */
-    bool close;                /* close the connection after it */
+    /* Instead of the body's own length, for the answer to a HEAD that was passed on; NULL: the
+     * body's,
+     * "": none is sent. */
+    const struct slice *length;
+    bool close; /* close the connection after it */
 };
 
 struct http_limits {

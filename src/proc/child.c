@@ -139,6 +139,7 @@ void child_init(struct child *c, const struct inherited *in)
 
     c->in = in;
     c->slot = &in->control->slots[in->slot];
+    c->busy_before_ns = atomic_load_explicit(&c->slot->busy_ns, memory_order_relaxed);
     pin_to_core(c, in->cpu);
     rc = privileges_drop(in->run_as);
     if (rc < 0) {
@@ -179,7 +180,8 @@ void child_draining(struct child *c)
 void child_publish(struct child *c)
 {
     atomic_store_explicit(&c->slot->heartbeat_ns, loop_now(&c->loop), memory_order_relaxed);
-    atomic_store_explicit(&c->slot->busy_ns, c->loop.busy_ns, memory_order_relaxed);
+    atomic_store_explicit(&c->slot->busy_ns, c->busy_before_ns + c->loop.busy_ns,
+                          memory_order_relaxed);
 }
 
 void child_tell(struct child *c, uint32_t type, uint64_t value)

@@ -18,6 +18,7 @@ struct child {
     const struct inherited *in;
     struct slot *slot; /* ours */
     struct loop loop;
+    uint64_t busy_before_ns; /* what the slot's earlier processes were busy: the total only grows */
     struct event *channel_event, *signal_event; /* owned */
     int signal_fd;
     struct loop_timer beat;            /* keeps the heartbeat going while nothing else happens */

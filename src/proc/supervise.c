@@ -96,10 +96,11 @@ static void close_others(int *keep, unsigned n)
 
     qsort(keep, n, sizeof *keep, compare_ints);
     for (unsigned i = 0; i < n; i++) {
-        if ((unsigned)keep[i] > from)
+        if (keep[i] < (int)from)
+            continue; /* -1: there is no such descriptor */
+        if (keep[i] > (int)from)
             close_range(from, (unsigned)keep[i] - 1, 0);
-        if (keep[i] >= 0)
-            from = (unsigned)keep[i] + 1;
+        from = (unsigned)keep[i] + 1;
     }
     close_range(from, ~0u, 0);
 }
