@@ -12,11 +12,6 @@
 #include "base/log.h"
 #include "boxoffice/store_sqlite.h"
 
-/* A passive checkpoint copies what distinct pages the log has; about 1 ms per thousand frames here.
- */
-#define WAL_CHECKPOINT 1000u /* frames, while batches wait */
-#define WAL_IDLE       100u  /* frames, while none does */
-
 static struct store_sqlite *self(struct store *s)
 {
     return (struct store_sqlite *)s;
@@ -260,6 +255,7 @@ static bool open_again(struct store_sqlite *s)
     struct buf err = {0};
     bool ok;
 
+    sqlite_tidy_wait(s);
     sqlite_disconnect(s);
     ok = sqlite_connect(s, &err);
     if (!ok)
@@ -285,26 +281,4 @@ bool sqlite_recover(struct store *store, bool reopen)
         sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     }
     return probe(s);
-}
-
-/*
- * The commit thread is the only writer, so a passive checkpoint between two commits reaches the end
- * of the log unless a reader (an audit) is in the way, and then the next commit begins the log
- * anew. With a reader in the way it is tried again each time the log has grown by as much once
- * more.
- */
-void sqlite_tidy(struct store *store, bool busy)
-{
-    struct store_sqlite *s = self(store);
-    int frames = 0, copied = 0;
-
-    if (s->db == NULL || s->wal_frames < s->wal_checked + (busy ? WAL_CHECKPOINT : WAL_IDLE))
-        return;
-    if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied) !=
-        SQLITE_OK)
-        log_warn("store: checkpoint: %s", sqlite3_errmsg(s->db));
-    if (frames == copied)
-        s->wal_frames = s->wal_checked = 0;
-    else
-        s->wal_checked = s->wal_frames;
 }

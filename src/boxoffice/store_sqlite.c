@@ -233,6 +233,7 @@ static void sqlite_close(struct store *store)
 {
     struct store_sqlite *s = (struct store_sqlite *)store;
 
+    sqlite_tidy_fini(s);
     sqlite_disconnect(s);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
@@ -260,6 +261,7 @@ struct store *store_sqlite_open(const char *path, unsigned wait_ms, struct buf *
     s->store.driver = &driver;
     s->path = xstrdup(path);
     s->lock_fd = -1;
+    sqlite_tidy_init(s);
     if (lock_owner(s, wait_ms, err) && sqlite_connect(s, err) && raise_epoch(s, err))
         return &s->store;
     sqlite_close(&s->store);

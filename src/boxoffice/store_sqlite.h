@@ -17,6 +17,7 @@
 #ifndef BOXOFFICE_STORE_SQLITE_H
 #define BOXOFFICE_STORE_SQLITE_H
 
+#include <pthread.h>
 #include <sqlite3.h>
 
 #include "boxoffice/store.h"
@@ -37,6 +38,15 @@ enum sqlite_stmt {
     STMT_COUNT,
 };
 
+/* The checkpoint thread: copies the log into the database while commits go on. See store_tidy.c. */
+struct checkpointer {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool running, quit; /* under lock */
+    bool finish;        /* the commit thread's: a run is over, what it left is to be copied */
+};
+
 struct store_sqlite {
     struct store store;
     char *path;  /* owned */
@@ -44,8 +54,8 @@ struct store_sqlite {
     sqlite3 *db; /* NULL while recovery has not opened it again */
     sqlite3_stmt *stmt[STMT_COUNT];
     unsigned wal_frames;  /* in the WAL after the last commit */
-    unsigned wal_checked; /* frames when the last checkpoint could not finish */
-    unsigned batch_changes;
+    unsigned wal_checked; /* frames when a checkpoint last left something */
+    struct checkpointer checkpointer;
 };
 
 /* Opens the database and prepares the statements; makes or migrates the schema. */
@@ -56,5 +66,9 @@ enum store_outcome sqlite_commit(struct store *s, const struct batch *b);
 bool sqlite_recover(struct store *s, bool reopen);
 bool sqlite_load(struct store *s, struct sale *sale, uint64_t now_ns, struct buf *err);
 void sqlite_tidy(struct store *s, bool busy);
+/* Starts and ends the checkpoint thread; wait: until it has nothing open. */
+void sqlite_tidy_init(struct store_sqlite *s);
+void sqlite_tidy_wait(struct store_sqlite *s);
+void sqlite_tidy_fini(struct store_sqlite *s);
 
 #endif
