@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "rpc/status.h"
 
+#define KEEPALIVE_NS (30 * NS_PER_S)
+
 static void client_destroy(struct rpc_client *c)
 {
     struct list *it;
@@ -270,6 +272,7 @@ static void apply(struct rpc_client *c, const struct rpc_client_config *cfg)
     c->connections = cfg->connections > 0 ? cfg->connections : 1;
     c->max_in_flight = cfg->max_in_flight;
     c->connect_timeout_ns = cfg->connect_timeout_ms * NS_PER_MS;
+    c->keepalive_ns = cfg->keepalive_ms > 0 ? cfg->keepalive_ms * NS_PER_MS : KEEPALIVE_NS;
     LIST_EACH_SAFE (it, &c->endpoints) {
         struct rpc_endpoint *e = CONTAINER_OF(it, struct rpc_endpoint, node);
         if (e->balance->left)

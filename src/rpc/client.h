@@ -38,6 +38,8 @@ struct rpc_client_config {
     uint32_t connections;   /* per endpoint */
     uint32_t max_in_flight; /* over all endpoints; above it calls fail at once with UNAVAILABLE */
     uint32_t connect_timeout_ms;
+    uint32_t keepalive_ms; /* silence, with calls in flight, until a PING; a third of it more and
+                              the connection is dead. 0: 30 s */
     uint32_t eject_failures, eject_ms;
     uint32_t retry_budget_percent;
 };

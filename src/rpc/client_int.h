@@ -35,7 +35,7 @@ struct rpc_client {
     struct balance balance;
     char *name; /* owned; the :authority when a call brings none */
     uint32_t connections, max_in_flight, in_flight;
-    uint64_t connect_timeout_ns;
+    uint64_t connect_timeout_ns, keepalive_ns;
     struct list endpoints; /* of rpc_endpoint.node, those that left too until their last connection
                               closed */
     struct list failed;    /* of rpc_call.node */
@@ -71,8 +71,9 @@ struct rpc_conn {
     uint32_t streams;     /* active */
     uint32_t max_streams; /* what the peer allows */
     bool retired;
-    bool proved; /* the peer has sent its SETTINGS */
-    bool pinged; /* a PING is out and nothing came since */
+    bool proved;        /* the peer has sent its SETTINGS */
+    uint64_t busy_ns;   /* when it was armed */
+    uint64_t pinged_ns; /* when the PING went that is not answered; 0: none is out */
     struct loop_timer connect_timer;
     struct loop_timer keepalive; /* armed while calls are in flight */
     uint64_t meta_seen;          /* h2_nv_meta */

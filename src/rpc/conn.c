@@ -12,10 +12,6 @@
 #include "base/clock.h"
 #include "rpc/addr.h"
 
-#define KEEPALIVE_IDLE_NS (30 * NS_PER_S) /* silence, with calls in flight, until a PING */
-#define KEEPALIVE_WAIT_NS                                                                          \
-    (10 * NS_PER_S)                /* silence after it until the connection counts as dead         \
-                                    */
 #define STREAM_ID_LAST  2000000000 /* of 2^31: then a new connection */
 #define STREAMS_ASSUMED 100u       /* until the peer's SETTINGS (RFC 9113, 6.5.2) */
 
@@ -268,22 +264,25 @@ static void on_keepalive(struct loop_timer *t)
 {
     struct rpc_conn *conn = CONTAINER_OF(t, struct rpc_conn, keepalive);
     struct loop *l = conn->h2.loop;
-    uint64_t silent = loop_now(l) - conn->h2.received_ns;
+    uint64_t idle = client_of(conn)->keepalive_ns, now = loop_now(l);
+    /* Silence counts from the first call on: before it there was nothing to say. */
+    uint64_t heard = conn->h2.received_ns, since = heard > conn->busy_ns ? heard : conn->busy_ns;
 
-    if (conn->calls == 0) {
-        conn->pinged = false;
-        return;
-    }
-    if (conn->pinged && silent >= KEEPALIVE_WAIT_NS) {
+    if (conn->pinged_ns != 0 && heard <= conn->pinged_ns) {
         h2_kill(&conn->h2, "peer does not answer a PING");
         return;
     }
-    conn->pinged = silent >= KEEPALIVE_IDLE_NS;
-    if (conn->pinged) {
-        nghttp2_submit_ping(conn->h2.session, NGHTTP2_FLAG_NONE, NULL);
-        h2_wants_write(&conn->h2);
+    conn->pinged_ns = 0;
+    if (conn->calls == 0)
+        return; /* conn_queue arms it again */
+    if (now - since < idle) {
+        loop_timer_arm(l, t, idle - (now - since));
+        return;
     }
-    loop_timer_arm(l, t, conn->pinged ? KEEPALIVE_WAIT_NS : KEEPALIVE_IDLE_NS - silent);
+    conn->pinged_ns = now;
+    nghttp2_submit_ping(conn->h2.session, NGHTTP2_FLAG_NONE, NULL);
+    h2_wants_write(&conn->h2);
+    loop_timer_arm(l, t, idle / 3);
 }
 
 static const struct h2_ops client_ops = {
@@ -329,8 +328,8 @@ void conn_queue(struct rpc_conn *conn, struct rpc_exchange *x)
     list_move(&conn->queue, &x->node);
     conn->calls++;
     if (!loop_timer_armed(&conn->keepalive)) {
-        conn->pinged = false;
-        loop_timer_arm(conn->h2.loop, &conn->keepalive, KEEPALIVE_IDLE_NS);
+        conn->busy_ns = loop_now(conn->h2.loop);
+        loop_timer_arm(conn->h2.loop, &conn->keepalive, client_of(conn)->keepalive_ns);
     }
     h2_wants_write(&conn->h2);
 }

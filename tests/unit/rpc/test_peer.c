@@ -391,6 +391,35 @@ static void test_garbage_to_client(void **state)
     odd_stop();
 }
 
+/* A peer that says nothing more: found out by PING. One that answers PINGs may take its time. */
+static void test_keepalive(void **state)
+{
+    struct rpc_request req = request("/t/Keep", SLICE_LIT("x"));
+    uint64_t begin = clock_mono_ns();
+
+    (void)state;
+    f.cfg.keepalive_ms = 60;
+    odd_start();
+    odd.garbage = slice_of("\0\0\0\4\0\0\0\0\0", 9); /* SETTINGS, then silence */
+    fixture_connect(&f);
+    probe_start(&f, &probe, &req);
+    RUN_UNTIL(&f, probe.done);
+    assert_int_equal(probe.status, RPC_UNAVAILABLE);
+    assert_string_equal(probe.message, "peer does not answer a PING");
+    assert_in_range(clock_mono_ns() - begin, 75 * NS_PER_MS, 2 * NS_PER_S);
+    rpc_client_free(&f.client);
+    odd_stop();
+    fixture_serve(&f, 100);
+    fixture_connect(&f);
+    probe_start(&f, &probe, &req);
+    begin = clock_mono_ns();
+    RUN_UNTIL(&f, clock_mono_ns() - begin > 500 * NS_PER_MS);
+    assert_false(probe.done);
+    fixture_release(&f, 0, RPC_OK);
+    RUN_UNTIL(&f, probe.done);
+    assert_int_equal(probe.status, RPC_OK);
+}
+
 /* --- odd clients --- */
 
 static int dial(void)
@@ -486,6 +515,8 @@ static nghttp2_session *client_session(struct buf *out)
     return session;
 }
 
+static bool endless; /* the request's body never ends */
+
 static ssize_t message_body(nghttp2_session *session, int32_t stream, uint8_t *buf, size_t n,
                             uint32_t *flags, nghttp2_data_source *source, void *user)
 {
@@ -494,10 +525,16 @@ static ssize_t message_body(nghttp2_session *session, int32_t stream, uint8_t *b
     (void)session;
     (void)stream;
     (void)user;
+    if (s->n == 0)
+        return NGHTTP2_ERR_DEFERRED;
     assert_true(n >= s->n);
     memcpy(buf, s->p, s->n);
-    *flags = NGHTTP2_DATA_FLAG_EOF;
-    return (ssize_t)s->n;
+    n = s->n;
+    if (endless)
+        s->n = 0;
+    else
+        *flags = NGHTTP2_DATA_FLAG_EOF;
+    return (ssize_t)n;
 }
 
 static int32_t ask(nghttp2_session *session, const char *method, const char *type, const char *path,
@@ -741,6 +778,23 @@ static void test_bad_requests(void **state)
     assert_int_equal(rpc_server_in_flight(f.server), 0);
 }
 
+/* An answer that does not wait for the end of the request: it arrives, and then the stream is
+ * closed. */
+static void test_early_answer(void **state)
+{
+    struct slice large = {"\0\x10\0\0\0x", 6}, json = {"{}", 2};
+    struct seen seen;
+
+    (void)state;
+    fixture_serve(&f, 100);
+    endless = true;
+    seen = exchange("POST", "application/grpc", &large);
+    assert_string_equal(seen.grpc, "8");
+    seen = exchange("POST", "application/json", &json);
+    assert_string_equal(seen.status, "415");
+    endless = false;
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -748,7 +802,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_odd_replies),  T(test_garbage_to_client), T(test_garbage_to_server),
         T(test_reset_flood),  T(test_control_flood),     T(test_continuation_flood),
-        T(test_bad_requests), T(test_no_reader),
+        T(test_bad_requests), T(test_no_reader),         T(test_early_answer),
+        T(test_keepalive),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

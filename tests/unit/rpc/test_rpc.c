@@ -310,6 +310,36 @@ static void test_max_streams(void **state)
         assert_int_equal(probes[i].status, RPC_OK);
 }
 
+/* A call that waits for a stream has not left, and its cancellation or deadline is nobody else's
+ * matter. */
+static void test_waiting_is_unsent(void **state)
+{
+    struct rpc_request req = request("/t/Keep", SLICE_LIT("waits"));
+
+    (void)state;
+    rpc_client_free(&f.client);
+    rpc_server_free(&f.server);
+    fixture_serve(&f, 2);
+    fixture_connect(&f);
+    start(0, "/t/Echo", "brings the SETTINGS");
+    RUN_UNTIL(&f, probes[0].done);
+    start(0, "/t/Keep", "x");
+    start(1, "/t/Keep", "x");
+    req.deadline_ns = 50 * NS_PER_MS;
+    probe_start(&f, &probes[2], &req);
+    start(3, "/t/Keep", "cancelled");
+    start(4, "/t/Echo", "last");
+    RUN_UNTIL(&f, probes[2].done);
+    assert_int_equal(probes[2].status, RPC_DEADLINE_EXCEEDED);
+    assert_false(probes[2].sent);
+    rpc_call_cancel(&probes[3].call);
+    while (f.kept_n > 0)
+        fixture_release(&f, 0, RPC_OK);
+    RUN_UNTIL(&f, probes[0].done && probes[1].done && probes[4].done);
+    assert_int_equal(probes[4].status, RPC_OK);
+    assert_int_equal(f.served, 4);
+}
+
 static void test_out_of_order(void **state)
 {
     uint64_t rng = 7;
@@ -531,6 +561,7 @@ int main(void)
         T(test_update),
         T(test_health),
         T(test_connect_timeout),
+        T(test_waiting_is_unsent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
