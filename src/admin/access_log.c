@@ -41,9 +41,9 @@ struct access_log {
     struct buf batch;
     unsigned batch_records;
     struct access_format format;
-    struct access_log_stats stats;
-    bool failing; /* the last write failed: said once */
-    bool torn;    /* the file ends in half a line */
+    struct metric_block *block; /* the keeper's, where it counts */
+    bool failing;               /* the last write failed: said once */
+    bool torn;                  /* the file ends in half a line */
 };
 
 static int open_log(struct access_log *l)
@@ -132,8 +132,8 @@ static void flush(struct access_log *l)
             log_notice("access log %s: works again", l->path);
         }
     }
-    l->stats.lost += lost;
-    l->stats.written += l->batch_records - lost;
+    metric_add(&l->block->counter[METRIC_access_log_lost], lost);
+    metric_add(&l->block->counter[METRIC_access_log_written], l->batch_records - lost);
     l->batch_records = 0;
     buf_clear(&l->batch);
 }
@@ -145,9 +145,10 @@ static uint64_t take(struct access_log *l, struct access_ring *ring)
                     atomic_load_explicit(&ring->tail, memory_order_relaxed);
     struct access_record rec;
     char scratch[ACCESS_SCRATCH_BYTES];
+    uint64_t bad = 0;
 
     for (unsigned n = 0; n < ROUND_RECORDS; n++) {
-        if (!access_ring_take(ring, &rec, scratch, &l->stats.bad))
+        if (!access_ring_take(ring, &rec, scratch, &bad))
             break;
         if (l->path == NULL)
             continue;
@@ -156,6 +157,8 @@ static uint64_t take(struct access_log *l, struct access_ring *ring)
         if (l->batch.n > BATCH_BYTES)
             flush(l);
     }
+    if (bad > 0)
+        metric_add(&l->block->counter[METRIC_access_log_corrupt], bad);
     return held;
 }
 
@@ -195,7 +198,8 @@ static void on_timer(struct loop_timer *t)
 }
 
 struct access_log *access_log_new(struct loop *loop, struct ring_zone *rings,
-                                  const struct control *control, const char *path)
+                                  const struct control *control, struct metric_block *block,
+                                  const char *path)
 {
     struct access_log *l = calloc(1, sizeof *l);
 
@@ -204,6 +208,7 @@ struct access_log *access_log_new(struct loop *loop, struct ring_zone *rings,
     l->loop = loop;
     l->rings = rings;
     l->control = control;
+    l->block = block;
     l->path = path != NULL ? xstrdup(path) : NULL;
     l->fd = -1;
     if (path != NULL)
@@ -211,11 +216,6 @@ struct access_log *access_log_new(struct loop *loop, struct ring_zone *rings,
     loop_timer_init(&l->timer, on_timer);
     loop_timer_arm(loop, &l->timer, INTERVAL_SOME);
     return l;
-}
-
-const struct access_log_stats *access_log_stats(const struct access_log *l)
-{
-    return &l->stats;
 }
 
 void access_log_free(struct access_log **lp)

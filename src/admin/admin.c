@@ -31,7 +31,6 @@ static void write_metrics(void *arg, struct buf *out)
         .metrics = a->cfg.metrics,
         .root = a->conf.data,
         .version = a->version,
-        .log = access_log_stats(a->log),
         .box_configured = sales_configured(a->sales),
         .box = sales_stats(a->sales),
         .now_ns = clock_mono_ns(),
@@ -81,7 +80,8 @@ static bool start_parts(struct admin *a)
     static const struct admin_http_handler handler = {write_metrics, write_ready};
     const struct admin_config *cfg = &a->cfg;
 
-    a->log = access_log_new(cfg->loop, cfg->rings, cfg->control, cfg->access_log);
+    a->log = access_log_new(cfg->loop, cfg->rings, cfg->control, &cfg->metrics->blocks[cfg->slot],
+                            cfg->access_log);
     a->health = health_new(cfg->loop, cfg->control);
     a->sales = sales_new(cfg->loop, cfg->control, cfg->banks);
     if (a->log == NULL || a->health == NULL || a->sales == NULL)

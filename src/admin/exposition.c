@@ -305,16 +305,6 @@ static void write_config(const struct exposition *x, struct buf *out)
     write_endpoints(x, out);
 }
 
-static void write_log(const struct exposition *x, struct buf *out)
-{
-    simple(out, "rushgate_access_log_written_total", "counter",
-           "Access records written to the file.", x->log->written);
-    simple(out, "rushgate_access_log_lost_total", "counter",
-           "Access records that could not be written to the file.", x->log->lost);
-    simple(out, "rushgate_access_log_corrupt_total", "counter",
-           "Times a ring held bytes that are no record.", x->log->bad);
-}
-
 /* --- the box office --- */
 
 static void event_line(struct buf *out, const char *name,
@@ -384,7 +374,6 @@ void exposition_write(const struct exposition *x, struct buf *out)
     write_config(x, out);
     write_processes(x, out);
     write_counters(x, out);
-    write_log(x, out);
     write_routes(x, out);
     if (!x->box_configured)
         return;

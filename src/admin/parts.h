@@ -34,19 +34,14 @@ void access_format(struct access_format *f, const struct access_record *rec, str
 
 struct access_log;
 
-struct access_log_stats {
-    uint64_t written; /* records */
-    uint64_t lost;    /* records taken from a ring that could not be written */
-    uint64_t bad;     /* times a ring held bytes that are no record */
-};
-
-/* path NULL: records are read and forgotten. NULL when memory is out. */
+/* Counts in block, the keeper's own. path NULL: records are read and forgotten. NULL when memory is
+ * out. */
 struct access_log *access_log_new(struct loop *loop, struct ring_zone *rings,
-                                  const struct control *control, const char *path);
+                                  const struct control *control, struct metric_block *block,
+                                  const char *path);
 int access_log_reopen(struct access_log *l);
 /* Takes what is in the rings and writes it. */
 void access_log_drain(struct access_log *l);
-const struct access_log_stats *access_log_stats(const struct access_log *l);
 /* Drains a last time. */
 void access_log_free(struct access_log **l);
 
@@ -90,7 +85,6 @@ struct exposition {
     const struct metric_zone *metrics;
     const struct conf_root *root; /* NULL: nothing published yet */
     const char *version;
-    const struct access_log_stats *log;
     bool box_configured;
     const box_stats *box;
     uint64_t now_ns; /* monotonic */

@@ -73,7 +73,8 @@ void buf_i64(struct buf *b, int64_t v);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 
-/* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD, so the output always parses. */
+/* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD, so the output always
+ * parses. */
 void buf_json(struct buf *b, struct slice s);
 
 /* Drops the first n bytes. */

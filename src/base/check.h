@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Assertions for our own bugs. They stay on in release builds. Network input, peers, and memory that
- * another process wrote are never asserted: they are checked and refused.
+ * Assertions for our own bugs. They stay on in release builds. Network input, peers, and memory
+ * that another process wrote are never asserted: they are checked and refused.
  */
 #ifndef BASE_CHECK_H
 #define BASE_CHECK_H

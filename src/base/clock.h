@@ -28,7 +28,8 @@ static inline uint64_t clock_real_ns(void)
 }
 
 #define CLOCK_ISO_MAX 32
-/* Writes "2026-11-03T12:00:31.123Z" (milliseconds only if with_ms) with a NUL; returns the length. */
+/* Writes "2026-11-03T12:00:31.123Z" (milliseconds only if with_ms) with a NUL; returns the length.
+ */
 size_t clock_iso8601(uint64_t real_ns, int with_ms, char out[CLOCK_ISO_MAX]);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Intrusive doubly linked ring. The head is a node of its own; an unlinked node points at itself, so
- * list_del may be called twice. Where an object's state is which list it sits on, the list's field
- * says so.
+ * Intrusive doubly linked ring. The head is a node of its own; an unlinked node points at itself,
+ * so list_del may be called twice. Where an object's state is which list it sits on, the list's
+ * field says so.
  */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H

@@ -1,24 +1,32 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The error log: one line a record, "2026-11-03T12:00:31.123Z level process[pid] message", written with
- * one write(2) to a descriptor opened O_APPEND, so that lines of several processes never mix. It is for
- * what operators must know; nothing on the request path logs per request.
+ * The error log: one line a record, "2026-11-03T12:00:31.123Z level process[pid] message", written
+ * with one write(2) to a descriptor opened O_APPEND, so that lines of several processes never mix.
+ * It is for what operators must know; nothing on the request path logs per request.
  *
  * One of the few mutable globals: every process has exactly one error log.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARN,
+    LOG_LEVEL_NOTICE,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG
+};
 
-/* `process` (borrowed, a literal) names this process in each line: "master", "worker 0", "keeper". */
+/* `process` (borrowed, a literal) names this process in each line: "master", "worker 0", "keeper".
+ */
 void log_init(const char *process);
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 /* "error" "warn" "notice" "info" "debug"; -1 where it is none of them. */
 int log_level_by_name(const char *name);
 
-/* Opens (creating, appending) path for the log; NULL means stderr. 0 or -errno, the old one staying. */
+/* Opens (creating, appending) path for the log; NULL means stderr. 0 or -errno, the old one
+ * staying. */
 int log_open(const char *path);
 /* Opens the same path again, for logrotate. 0 or -errno, the old descriptor staying. */
 int log_reopen(void);

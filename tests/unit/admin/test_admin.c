@@ -138,19 +138,21 @@ static void test_access_log(void **state)
     struct ring_zone *rings = aligned_alloc(SHM_LINE, ALIGNED(sizeof *rings));
     char path[] = "/tmp/rushgate-log-XXXXXX", moved[64];
     struct access_record rec = hostile();
+    static struct metric_block block;
     struct access_log *l;
 
     (void)state;
+    memset(&block, 0, sizeof block);
     memset(rings->rings, 0, sizeof rings->rings[0] * 3);
     close(mkstemp(path));
     snprintf(moved, sizeof moved, "%s.1", path);
     loop_init(&loop);
-    l = access_log_new(&loop, rings, control, path);
+    l = access_log_new(&loop, rings, control, &block, path);
     for (int i = 0; i < 1000; i++)
         assert_true(access_ring_put(&rings->rings[i % 2], &rec));
     access_log_drain(l);
     assert_int_equal(lines_of(path), 1000);
-    assert_int_equal(access_log_stats(l)->written, 1000);
+    assert_int_equal(block.counter[METRIC_access_log_written], 1000);
     /* logrotate: moved away, opened again. */
     assert_int_equal(rename(path, moved), 0);
     assert_int_equal(access_log_reopen(l), 0);
@@ -171,6 +173,7 @@ static void test_access_log_full(void **state)
     static struct loop loop;
     struct ring_zone *rings = aligned_alloc(SHM_LINE, ALIGNED(sizeof *rings));
     struct access_record rec = hostile();
+    static struct metric_block block;
     struct access_log *l;
 
     (void)state;
@@ -179,12 +182,12 @@ static void test_access_log_full(void **state)
     memset(rings->rings, 0, sizeof rings->rings[0] * 3);
     loop_init(&loop);
     log_open("/dev/null"); /* it says so, once */
-    l = access_log_new(&loop, rings, control, "/dev/full");
+    l = access_log_new(&loop, rings, control, &block, "/dev/full");
     for (int i = 0; i < 100; i++)
         assert_true(access_ring_put(&rings->rings[0], &rec));
     access_log_drain(l);
-    assert_int_equal(access_log_stats(l)->lost, 100);
-    assert_int_equal(access_log_stats(l)->written, 0);
+    assert_int_equal(block.counter[METRIC_access_log_lost], 100);
+    assert_int_equal(block.counter[METRIC_access_log_written], 0);
     assert_int_equal(atomic_load(&rings->rings[0].head), atomic_load(&rings->rings[0].tail));
     access_log_free(&l);
     log_open(NULL);
@@ -281,13 +284,11 @@ static box_stats *sample_sales(void)
 
 static void write_sample(struct buf *out, bool box_configured, const box_stats *box)
 {
-    static const struct access_log_stats log = {5, 6, 7};
     static struct conf_root root = {.generation = 9};
     struct exposition x = {.control = control,
                            .metrics = metrics,
                            .root = &root,
                            .version = "1",
-                           .log = &log,
                            .box_configured = box_configured,
                            .box = box,
                            .now_ns = clock_mono_ns()};

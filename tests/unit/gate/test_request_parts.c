@@ -148,9 +148,9 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_stranger_is_not_believed), T(test_proxy_names_the_client),
-        T(test_chain_ends_at_nonsense),   T(test_all_trusted),
-        T(test_ids_are_passed_on),        T(test_bad_ids_are_replaced),
+        T(test_stranger_is_not_believed),  T(test_proxy_names_the_client),
+        T(test_chain_ends_at_nonsense),    T(test_all_trusted),
+        T(test_ids_are_passed_on),         T(test_bad_ids_are_replaced),
         T(test_later_traceparent_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
