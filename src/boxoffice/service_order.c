@@ -56,26 +56,33 @@ static void order_refuse(struct service *s, struct rpc_server_call *call, enum r
     answer_refusal(s, call, why, NULL);
 }
 
+/* What is wrong with who calls and with which key; DONE when nothing is. */
+static enum reason credentials(const struct service *s, const struct rpc_server_call *call,
+                               struct slice buyer, struct slice key)
+{
+    if (buyer.n == 0)
+        return REASON_IDENTITY;
+    if (!is_token(buyer, BUYER_MAX))
+        return REASON_IDENTITY_INVALID;
+    if (key.n == 0)
+        return REASON_KEY_MISSING;
+    if (!is_token(key, ORDER_KEY_MAX))
+        return REASON_KEY_INVALID;
+    if (call->deadline_ns != 0 && call->deadline_ns <= loop_now(s->loop))
+        return REASON_DEADLINE;
+    return REASON_DONE;
+}
+
 void on_create_order(struct service *s, struct rpc_server_call *call, const void *request)
 {
     struct slice buyer = rpc_server_meta(call, "rushgate-buyer");
     struct slice key = rpc_server_meta(call, "idempotency-key");
+    enum reason why = credentials(s, call, buyer, key);
 
-    if (buyer.n == 0) {
-        order_refuse(s, call, REASON_IDENTITY);
-    } else if (!is_token(buyer, BUYER_MAX)) {
-        s->stats.outcomes[REASON_INVALID]++;
-        answer_invalid(s, call, "rushgate-buyer", "must be 1 to 128 visible ASCII characters");
-    } else if (key.n == 0) {
-        order_refuse(s, call, REASON_KEY_MISSING);
-    } else if (!is_token(key, ORDER_KEY_MAX)) {
-        s->stats.outcomes[REASON_INVALID]++;
-        answer_invalid(s, call, "idempotency-key", "must be 1 to 255 visible ASCII characters");
-    } else if (call->deadline_ns != 0 && call->deadline_ns <= loop_now(s->loop)) {
-        order_refuse(s, call, REASON_DEADLINE);
-    } else {
+    if (why == REASON_DONE)
         order_decide(s, call, request, buyer, key);
-    }
+    else
+        order_refuse(s, call, why);
 }
 
 void on_get_order(struct service *s, struct rpc_server_call *call, const void *request)

@@ -260,9 +260,13 @@ static void test_answers(void **state)
     assert_string_equal(a->reason, "identity-required");
     a = one_order(w, "ann", NULL, 1);
     assert_string_equal(a->reason, "idempotency-key-missing");
+    a = one_order(w, "ann", "two words", 1);
+    assert_string_equal(a->reason, "idempotency-key-invalid");
+    a = one_order(w, "two words", "k", 1);
+    assert_string_equal(a->reason, "identity-invalid");
     a = one_order(w, "ann", "l", 101);
     assert_string_equal(a->problem,
-                        "{\"errors\":[{\"field\":\"quantity\",\"message\":\"must be 1 to 100\"}]}");
+                        "{\"errors\":[{\"path\":\"quantity\",\"message\":\"must be 1 to 100\"}]}");
     one_order(w, "bob", "k", 50);
     a = one_order(w, "cid", "k", 48);
     assert_string_equal(a->http, "201");
