@@ -31,6 +31,7 @@ struct gate_upstream {
     unsigned generations;     /* that refer to it */
     struct rpc_client *rpc;   /* CONF_GRPC, owned */
     struct http_client *http; /* CONF_HTTP, owned */
+    uint64_t retries;         /* of the client that the counters have already */
 };
 
 /* What the gate derives from a route once per generation, so that no request has to. */

@@ -22,6 +22,11 @@ static void count(struct gate *g)
     grow(g, METRIC_connections_refused, &had->refused, t->refused);
     grow(g, METRIC_connections_reset, &had->reset, t->reset);
     grow(g, METRIC_requests_aborted, &had->aborted, t->aborted);
+    LIST_EACH (it, &g->upstreams) {
+        struct gate_upstream *u = CONTAINER_OF(it, struct gate_upstream, node);
+        grow(g, METRIC_upstream_retries, &u->retries,
+             u->rpc != NULL ? rpc_client_retries(u->rpc) : http_client_retries(u->http));
+    }
 }
 
 static void on_count(struct loop_timer *t)

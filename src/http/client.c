@@ -375,6 +375,11 @@ void http_client_stats(const struct http_client *c, unsigned endpoint,
                                        .failures = e->failures};
 }
 
+uint64_t http_client_retries(const struct http_client *c)
+{
+    return c->balance.retries;
+}
+
 uint32_t http_client_in_flight(const struct http_client *c)
 {
     return c->in_flight;

@@ -100,5 +100,6 @@ unsigned http_client_endpoints(const struct http_client *c);
 void http_client_stats(const struct http_client *c, unsigned endpoint,
                        struct rpc_endpoint_stats *out);
 uint32_t http_client_in_flight(const struct http_client *c);
+uint64_t http_client_retries(const struct http_client *c); /* since it was made */
 
 #endif

@@ -282,5 +282,6 @@ bool balance_retry_take(struct balance *b, uint64_t now_ns)
     if (b->retry_milli < RETRY_MILLI)
         return false;
     b->retry_milli -= RETRY_MILLI;
+    b->retries++;
     return true;
 }

@@ -74,6 +74,7 @@ struct balance {
     uint32_t retry_percent;
     uint32_t retry_milli;  /* thousandths of a retry that may be spent */
     uint64_t retry_fed_ns; /* when the minimum per second was last credited */
+    uint64_t retries;      /* taken from the budget, ever */
     uint64_t *rng;         /* for random_next; borrowed */
 };
 

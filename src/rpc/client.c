@@ -400,6 +400,11 @@ void rpc_client_stats(const struct rpc_client *c, unsigned endpoint, struct rpc_
         out->connections += !CONTAINER_OF(it, struct rpc_conn, node)->h2.connecting;
 }
 
+uint64_t rpc_client_retries(const struct rpc_client *c)
+{
+    return c->balance.retries;
+}
+
 uint32_t rpc_client_in_flight(const struct rpc_client *c)
 {
     return c->in_flight;

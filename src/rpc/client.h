@@ -127,6 +127,7 @@ unsigned rpc_client_endpoints(const struct rpc_client *c);
 void rpc_client_stats(const struct rpc_client *c, unsigned endpoint,
                       struct rpc_endpoint_stats *out);
 uint32_t rpc_client_in_flight(const struct rpc_client *c);
+uint64_t rpc_client_retries(const struct rpc_client *c); /* since it was made */
 /* The address as configured; "" for an index that is not there (call->endpoint of a call nobody
  * took). */
 const char *rpc_client_address(const struct rpc_client *c, unsigned endpoint);
