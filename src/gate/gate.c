@@ -196,6 +196,11 @@ uint32_t gate_drain_timeout_ms(const struct gate *g)
     return g->current->root->drain_timeout_ms;
 }
 
+void gate_take_queue(struct gate *g)
+{
+    http_server_take_queue(g->http);
+}
+
 void gate_drain(struct gate *g)
 {
     http_server_drain(g->http);

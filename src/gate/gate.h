@@ -49,6 +49,9 @@ uint32_t gate_connections(const struct gate *g);
 uint32_t gate_requests(const struct gate *g);
 uint32_t gate_drain_timeout_ms(const struct gate *g);
 
+/* Accepts what is queued at the listeners; for a worker that is about to close them for good. */
+void gate_take_queue(struct gate *g);
+
 /* Stops accepting and closes connections as they become idle. */
 void gate_drain(struct gate *g);
 /* True when no client connection and no call to an upstream is left. */

@@ -45,6 +45,7 @@
 #define BODY_MIN_RATE   512u /* bytes a second a body must average after its first body_timeout */
 #define ACCEPT_BATCH    64u
 #define ACCEPT_PAUSE_MS 100u
+#define DRAIN_GRACE_MS  1000u
 
 enum conn_state { CONN_HEAD, CONN_BODY, CONN_WAIT, CONN_DROP, CONN_LINGER };
 
@@ -125,6 +126,7 @@ struct http_server {
     bool draining, accept_paused, accept_logged;
     struct loop_timer accept_timer;
     struct loop_hook drain;
+    struct loop_timer drain_timer; /* grace for connections that have not asked yet */
     struct http_date date;
     struct arena_pool arenas;
     struct pool conn_pool, in_pool, out_pool, request_pool;

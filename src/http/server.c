@@ -28,6 +28,7 @@ static const struct slice full_answer =
 
 static void on_accept_timer(struct loop_timer *t);
 static void on_drain(struct loop_hook *h);
+static void on_drain_timer(struct loop_timer *t);
 
 void http_server_set_limits(struct http_server *s, const struct http_limits *limits)
 {
@@ -56,6 +57,7 @@ struct http_server *http_server_new(struct loop *loop, const struct http_limits 
     list_init(&s->conns);
     loop_timer_init(&s->accept_timer, on_accept_timer);
     loop_hook_init(&s->drain, on_drain);
+    loop_timer_init(&s->drain_timer, on_drain_timer);
     arena_pool_init(&s->arenas, 1024);
     s->conn_pool = (struct pool){.size = sizeof(struct http_conn), .keep = 4096};
     s->in_pool = (struct pool){.size = IN_CAP, .keep = 1024};
@@ -160,15 +162,33 @@ int http_server_listen(struct http_server *s, int fd)
 
 /* Idle connections are looked at once more: a request may have arrived that the loop has not seen.
  */
+static void drain_idle(struct http_server *s, bool fresh_too)
+{
+    LIST_EACH_SAFE (it, &s->conns) {
+        struct http_conn *c = CONTAINER_OF(it, struct http_conn, node);
+        if (http_conn_idle(c) && !c->blocked && (fresh_too || c->served > 0))
+            http_conn_drain(c);
+    }
+}
+
 static void on_drain(struct loop_hook *h)
 {
     struct http_server *s = CONTAINER_OF(h, struct http_server, drain);
 
-    LIST_EACH_SAFE (it, &s->conns) {
-        struct http_conn *c = CONTAINER_OF(it, struct http_conn, node);
-        if (http_conn_idle(c) && !c->blocked)
-            http_conn_drain(c);
-    }
+    drain_idle(s, false);
+    loop_timer_arm(s->loop, &s->drain_timer, DRAIN_GRACE_MS * NS_PER_MS);
+}
+
+static void on_drain_timer(struct loop_timer *t)
+{
+    drain_idle(CONTAINER_OF(t, struct http_server, drain_timer), true);
+}
+
+void http_server_take_queue(struct http_server *s)
+{
+    for (struct listener *l = s->listeners; l != NULL; l = l->next)
+        while (!s->accept_paused && accept_one(s, l->fd))
+            ;
 }
 
 void http_server_drain(struct http_server *s)
@@ -214,6 +234,7 @@ void http_server_free(struct http_server **sp)
     *sp = NULL;
     loop_hook_cancel(&s->drain);
     loop_timer_disarm(s->loop, &s->accept_timer);
+    loop_timer_disarm(s->loop, &s->drain_timer);
     while ((it = list_first(&s->conns)) != NULL)
         http_conn_close(CONTAINER_OF(it, struct http_conn, node));
     while (s->listeners != NULL) {

@@ -108,9 +108,12 @@ void http_server_set_limits(struct http_server *s, const struct http_limits *lim
 int http_server_listen(struct http_server *s, int fd) __attribute__((warn_unused_result));
 /*
  * Stops accepting; idle connections close, busy ones after the answer in progress, which says
- * "Connection: close".
+ * "Connection: close". One that never asked yet has a second to do so.
  */
 void http_server_drain(struct http_server *s);
+/* Accepts what the listeners' queues hold. For a drain whose listeners nobody serves afterwards:
+ * what is still queued when they are closed is reset. */
+void http_server_take_queue(struct http_server *s);
 /* Serves a connection that was accepted elsewhere; fd (non-blocking) is the server's from then on,
  * sa (or NULL) its peer. 0 or -ENOMEM, fd being closed. */
 int http_server_adopt(struct http_server *s, int fd, const struct sockaddr *sa)

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -86,6 +87,14 @@ static void on_adopt(struct child *c)
     adopt_current(worker_of(c));
 }
 
+/* An orphan's sockets have no successor: once they are closed the kernel sends new connections to
+ * the workers of the new master. */
+static void close_listeners(const struct inherited *in)
+{
+    for (unsigned i = 0; i < in->listeners_n; i++)
+        close(in->listeners[i]);
+}
+
 static void on_drain(struct child *c)
 {
     struct worker *w = worker_of(c);
@@ -94,7 +103,11 @@ static void on_drain(struct child *c)
         return;
     w->draining = true;
     child_draining(c);
+    if (c->orphan)
+        gate_take_queue(w->gate);
     gate_drain(w->gate);
+    if (c->orphan)
+        close_listeners(c->in);
     loop_timer_arm(&c->loop, &w->deadline, gate_drain_timeout_ms(w->gate) * NS_PER_MS);
     log_info("draining: %u connections, %u requests", gate_connections(w->gate),
              gate_requests(w->gate));

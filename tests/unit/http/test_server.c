@@ -475,6 +475,7 @@ static void test_slow_reader(void **state)
 static void test_drain(void **state)
 {
     int idle = web_connect(&w), late = web_connect(&w), busy = web_connect(&w);
+    int fresh = web_connect(&w), silent = web_connect(&w);
     const char *got;
     bool eof;
 
@@ -492,11 +493,18 @@ static void test_drain(void **state)
     assert_non_null(strstr(web_read(&w, late, &eof), "Connection: close"));
     web_read(&w, late, &eof);
     assert_true(eof);
+    /* Those that never asked have a second. */
+    assert_non_null(strstr(web_talk(&w, fresh, GET), "Connection: close"));
+    web_pass(&w, DRAIN_GRACE_MS + 100);
+    assert_string_equal(web_read(&w, silent, &eof), "");
+    assert_true(eof);
     web_answer_held(&w, 200);
     assert_non_null(strstr(web_talk(&w, busy, ""), "Connection: close"));
     close(idle);
     close(late);
     close(busy);
+    close(fresh);
+    close(silent);
     web_turn(&w);
     assert_int_equal(http_server_connections(w.server), 0);
 }
