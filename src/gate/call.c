@@ -31,7 +31,6 @@ struct gate_call *call_get(struct gate_request *q, bool is_rpc, bool idempotent)
     c->gen = q->gen;
     c->gen->requests++;
     c->request = q;
-    c->turn = g->ctx.loop->turns;
     c->idempotent = idempotent;
     c->is_rpc = is_rpc;
     q->call = c;
@@ -61,9 +60,7 @@ void call_abandon(struct gate_request *q)
 
     if (c == NULL)
         return;
-    /* What the call borrows from the request is serialized at the end of the turn; within the same
-     * turn nothing has left yet, so cancelling is exact for a purchase too. */
-    if (!c->idempotent && c->turn != c->gate->ctx.loop->turns) {
+    if (!c->idempotent) {
         c->request = NULL;
         q->call = NULL;
         return;

@@ -166,6 +166,7 @@ enum phase_verdict call_http_start(struct gate_request *q)
         .body = q->http->body,
         .deadline_ns = (uint64_t)q->route->deadline_ms * NS_PER_MS,
         .idempotent = request_idempotent(q),
+        .retry = q->route->retry && request_idempotent(q),
     };
     struct gate_call *c;
 

@@ -68,7 +68,8 @@ static bool route_prepare(struct generation *gen, const struct conf_route *route
     return ok;
 }
 
-static int generation_fill(struct gate *g, struct generation *gen)
+/* Nothing that the present generation uses is changed here. */
+static int generation_prepare(struct gate *g, struct generation *gen)
 {
     const struct conf_root *root = gen->root;
 
@@ -121,15 +122,16 @@ int gate_adopt(struct gate *g, struct bank_ref next)
     gen->root = root;
     gen->number = next.generation;
     list_add(&g->generations, &gen->node);
-    rc = generation_fill(g, gen);
+    rc = generation_prepare(g, gen);
     if (rc < 0) {
         generation_free(g, gen);
         return rc;
     }
+    for (uint32_t i = 0; i < root->upstreams.n; i++)
+        upstream_update(g, gen->upstreams[i], root, &conf_upstreams(root)[i]);
     g->current = gen;
     if (old != NULL && old->requests == 0)
         loop_defer(g->ctx.loop, &g->retire);
-    log_set_level((enum log_level)root->log_level);
     if (g->http != NULL) {
         struct http_limits limits = limits_of(root);
         http_server_set_limits(g->http, &limits);

@@ -37,6 +37,9 @@ enum phase_verdict phase_idempotency(struct gate_request *q)
                       "of one purchase."));
     }
     q->idempotency_key = unquote(q->h_idempotency_key);
+    if (q->key_twice)
+        return gate_refuse(q, 400, "idempotency-key-invalid",
+                           SLICE_LIT("Idempotency-Key must come once."));
     if (!key_ok(q->idempotency_key))
         return gate_refuse(
             q, 400, "idempotency-key-invalid",

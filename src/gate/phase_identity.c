@@ -21,6 +21,9 @@ static bool identity_ok(struct slice id)
 enum phase_verdict phase_identity(struct gate_request *q)
 {
     if (q->peer_trusted && q->h_identity.n > 0) {
+        if (q->identity_twice)
+            return gate_refuse(q, 400, "identity-invalid",
+                               SLICE_LIT("The identity header must come once."));
         if (!identity_ok(q->h_identity))
             return gate_refuse(q, 400, "identity-invalid",
                                SLICE_LIT("The identity header must hold 1 to 128 visible ASCII "

@@ -41,6 +41,22 @@ static enum phase_verdict run_phases(struct gate_request *q, enum phase_stage st
     return PHASE_NEXT;
 }
 
+/* A header the phases look at came again. */
+static void repeated(struct gate_request *q, struct slice *seen, struct slice value)
+{
+    struct slice list;
+
+    if (seen == &q->h_identity)
+        q->identity_twice = true;
+    else if (seen == &q->h_idempotency_key)
+        q->key_twice = true;
+    if (seen != &q->h_forwarded_for)
+        return;
+    /* A list over several lines is one list (RFC 9110, 5.3). Without memory nobody is believed. */
+    list = arena_printf(&q->http->arena, "%.*s, %.*s", SLICE_ARG(*seen), SLICE_ARG(value));
+    *seen = list.p != NULL ? list : SLICE_LIT(",");
+}
+
 /* One pass over the headers for all that the phases look at. */
 static void read_headers(struct gate_request *q)
 {
@@ -62,13 +78,16 @@ static void read_headers(struct gate_request *q)
     };
 
     for (unsigned i = 0; i < r->headers_n; i++) {
-        struct slice name = r->headers[i].name;
+        const struct http_header *h = &r->headers[i];
         for (unsigned w = 0; w < sizeof(wanted) / sizeof(*wanted); w++) {
-            if (wanted[w].name.n != name.n || wanted[w].to->p != NULL ||
-                (wanted[w].name.p[0] | 0x20) != (name.p[0] | 0x20) ||
-                !slice_eq_nocase(wanted[w].name, name))
+            if (wanted[w].name.n != h->name.n ||
+                (wanted[w].name.p[0] | 0x20) != (h->name.p[0] | 0x20) ||
+                !slice_eq_nocase(wanted[w].name, h->name))
                 continue;
-            *wanted[w].to = r->headers[i].value;
+            if (wanted[w].to->p != NULL)
+                repeated(q, wanted[w].to, h->value);
+            else
+                *wanted[w].to = h->value;
             break;
         }
     }

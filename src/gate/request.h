@@ -80,7 +80,6 @@ struct gate_call {
     struct gate *gate;
     struct generation *gen;       /* pinned */
     struct gate_request *request; /* NULL: the client left */
-    uint64_t turn;                /* the loop's turn in which it started */
     bool idempotent;              /* cancelled when its client leaves */
     bool is_rpc;
     union {
@@ -99,6 +98,8 @@ struct gate_request {
     struct slice vars[ROUTER_VARS_MAX];
     unsigned vars_n;
     bool peer_trusted;
+    bool identity_twice,
+        key_twice;         /* the header came more than once: nobody can say which counts */
     const uint8_t *client; /* 16 bytes: the peer, or whom trusted proxies name as the client */
     uint8_t forwarded[16]; /* what `client` points at in the second case */
     /* Request headers the phases look at; "" when absent. Borrowed from the read buffer. */
@@ -167,10 +168,14 @@ void client_address(struct gate_request *q);
 
 /* upstreams.c ---------------------------------------------------------------------------------- */
 
-/* The worker's upstream for a configured one: created, or updated in place. NULL when memory is
- * out. */
+/* The worker's upstream for a configured one; created when there is none of its name and protocol.
+ * NULL when memory is out. */
 struct gate_upstream *upstream_get(struct gate *g, const struct conf_root *root,
                                    const struct conf_upstream *conf);
+/* Applies the settings to an upstream that is in use; endpoints that stay keep their connections.
+ */
+void upstream_update(struct gate *g, struct gate_upstream *u, const struct conf_root *root,
+                     const struct conf_upstream *conf);
 /* One generation less names it; the last one frees it. */
 void upstream_put(struct gate *g, struct gate_upstream **u);
 

@@ -85,6 +85,12 @@ static bool http_apply(struct gate *g, struct gate_upstream *u, const struct con
     return u->http != NULL;
 }
 
+static bool apply(struct gate *g, struct gate_upstream *u, const struct conf_root *root,
+                  const struct conf_upstream *conf)
+{
+    return conf->protocol == CONF_GRPC ? rpc_apply(g, u, root, conf) : http_apply(g, u, root, conf);
+}
+
 static struct gate_upstream *upstream_find(struct gate *g, struct slice name, uint32_t protocol)
 {
     LIST_EACH (it, &g->upstreams) {
@@ -116,17 +122,25 @@ struct gate_upstream *upstream_get(struct gate *g, const struct conf_root *root,
 {
     struct slice name = conf_slice(root, conf->name);
     struct gate_upstream *u = upstream_find(g, name, conf->protocol);
-    bool ok;
+    bool ok = true;
 
-    if (u == NULL)
+    if (u == NULL) {
         u = upstream_new(g, name, conf->protocol);
-    if (u == NULL)
-        return NULL;
+        if (u == NULL)
+            return NULL;
+        ok = apply(g, u, root, conf);
+    }
     u->generations++;
-    ok = conf->protocol == CONF_GRPC ? rpc_apply(g, u, root, conf) : http_apply(g, u, root, conf);
     if (!ok)
         upstream_put(g, &u);
     return u;
+}
+
+void upstream_update(struct gate *g, struct gate_upstream *u, const struct conf_root *root,
+                     const struct conf_upstream *conf)
+{
+    if (!apply(g, u, root, conf))
+        log_error("upstream %s keeps its previous settings", u->name);
 }
 
 void upstream_put(struct gate *g, struct gate_upstream **up)

@@ -184,8 +184,8 @@ static void dispatch(struct http_client *c, struct exchange *x)
 /* The connection is gone without a complete response. */
 void http_exchange_lost(struct http_client *c, struct exchange *x, bool reused, const char *detail)
 {
-    bool again = !x->any && (x->idempotent || !x->sent);
-    bool stale = reused && again && !x->stale;
+    bool harmless = !x->any && (x->idempotent || !x->sent);
+    bool stale = reused && harmless && !x->stale;
     struct balance_endpoint *at = x->at;
 
     if (stale) {
@@ -195,7 +195,8 @@ void http_exchange_lost(struct http_client *c, struct exchange *x, bool reused, 
     }
     x->avoid = at;
     release(c, x, BALANCE_FAILED);
-    if (again && !x->retried && balance_retry_take(&c->balance, loop_now(c->loop))) {
+    if (harmless && (x->retry || !x->sent) && !x->retried &&
+        balance_retry_take(&c->balance, loop_now(c->loop))) {
         x->retried = true;
         x->stale = false;
         dispatch(c, x);
@@ -256,6 +257,7 @@ static struct exchange *exchange_new(struct http_client *c, struct http_call *ca
     x->avoid = NULL;
     x->hash = req->hash;
     x->idempotent = req->idempotent;
+    x->retry = req->retry;
     x->head = slice_eq(req->method, SLICE_LIT("HEAD"));
     x->sent = x->any = x->stale = x->retried = false;
     serialize(&x->wire, req);

@@ -76,8 +76,11 @@ struct http_client_request {
     struct slice body;
     uint64_t deadline_ns; /* duration; 0: none */
     uint64_t hash;
-    bool idempotent; /* GET, HEAD, PUT, DELETE, OPTIONS: may be sent again when a pooled connection
-                        turns out closed, or on another endpoint within the retry budget */
+    /* GET, HEAD, PUT, DELETE, OPTIONS: may be sent again when a pooled connection turns out closed.
+     */
+    bool idempotent;
+    /* And, within the retry budget, to another endpoint when it may have been seen by one. */
+    bool retry;
 };
 
 /* NULL when an endpoint's address is unusable or memory is out. Connects when the first call needs
@@ -95,7 +98,7 @@ void http_call_start(struct http_client *c, struct http_call *call,
 /* No callback after this; the connection that carried it is closed. Harmless when idle. */
 void http_call_cancel(struct http_call *call);
 
-/* For show upstreams. */
+/* What this process knows of an upstream. */
 unsigned http_client_endpoints(const struct http_client *c);
 void http_client_stats(const struct http_client *c, unsigned endpoint,
                        struct rpc_endpoint_stats *out);

@@ -31,7 +31,7 @@ struct exchange {
     const struct balance_endpoint *avoid; /* failed before; only compared, may be gone */
     uint64_t hash;
     struct buf wire; /* the serialized request */
-    bool idempotent, head;
+    bool idempotent, retry, head;
     bool sent;                  /* a byte of it may have reached an upstream */
     bool any;                   /* a byte of a response has come */
     bool stale;                 /* a pooled connection turned out closed: use a new one */

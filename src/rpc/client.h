@@ -117,7 +117,7 @@ void rpc_call_start(struct rpc_client *c, struct rpc_call *call, const struct rp
 /* No callback after this. Sends RST_STREAM when the call is on the wire. Harmless when idle. */
 void rpc_call_cancel(struct rpc_call *call);
 
-/* For show upstreams. */
+/* What this process knows of an upstream. */
 struct rpc_endpoint_stats {
     uint32_t connections, in_flight;
     bool ejected;

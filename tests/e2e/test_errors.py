@@ -298,3 +298,34 @@ def test_reset_while_sending(small):
             c.send(data)
     assert small.client.get("/hello").status == 200
     assert isinstance(small.client, Client)
+
+
+def test_forwarded_for_over_several_lines_is_one_list(make_gateway):
+    config = plain_config()
+    config["trusted_proxies"] = ["127.0.0.0/8"]
+    config["routes"].append({"name": "inside", "match": {"path": "/inside"}, "allow": ["10.0.0.0/8"],
+                             "respond": {"status": 200, "body": "secret"}})
+    gateway = make_gateway(base=config).start()
+
+    def ask(*lines):
+        fields = b"".join(b"X-Forwarded-For: " + line + b"\r\n" for line in lines)
+        with gateway.client.connect() as c:
+            c.send(b"GET /inside HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n")
+            return c.response()
+
+    assert ask(b"10.1.1.1").status == 200
+    assert ask(b"8.8.8.8", b"10.1.1.1").status == 200
+    # The client wrote the first line, the proxy behind it the second.
+    assert_problem(ask(b"10.1.1.1", b"8.8.8.8"), 403, "forbidden")
+    assert_problem(ask(b"10.1.1.1, 8.8.8.8"), 403, "forbidden")
+
+
+@pytest.mark.parametrize("header, reason", [(b"X-User-Id", "identity-invalid"),
+                                            (b"Idempotency-Key", "idempotency-key-invalid")])
+def test_header_that_must_come_once(shared, header, reason):
+    fields = {b"X-User-Id": b"ann", b"Idempotency-Key": b"k"}
+    head = b"".join(k + b": " + v + b"\r\n" for k, v in fields.items()) + header + b": other\r\n"
+    with shared.client.connect() as c:
+        c.send(b"POST /api/v1/events/demo/orders HTTP/1.1\r\nHost: a\r\n" + head +
+               b"Content-Length: 2\r\n\r\n{}")
+        assert_problem(c.response(), 400, reason)

@@ -238,6 +238,41 @@ def test_second_endpoint_takes_over(make_gateway):
     two.stop()
 
 
+class Hangup:
+    """Counts connections and closes each after the request's head."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.server_port, self.requests = self.socket.getsockname()[1], 0
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                c, _ = self.socket.accept()
+            except OSError:
+                return
+            with c:
+                if c.recv(65536):
+                    self.requests += 1
+
+    def stop(self):
+        self.socket.close()
+
+
+@pytest.mark.parametrize("retry, asked", [(False, 10), (True, 20)])
+def test_retry_is_the_routes_choice(make_gateway, retry, asked):
+    one, two = Hangup(), Hangup()
+    config = config_for(one, two, retry_budget="100%", eject={"failures": 0})
+    config["routes"][-1]["retry"] = retry
+    gateway = make_gateway(base=config).start()
+    for _ in range(10):
+        assert gateway.client.request("PUT", "/up/x", {}).status == 502
+    assert one.requests + two.requests == asked
+    one.stop()
+    two.stop()
+
+
 def test_health_by_http(make_gateway):
     one, two = Upstream("one"), Upstream("two")
     gateway = make_gateway(base=config_for(
