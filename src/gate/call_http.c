@@ -42,6 +42,20 @@ static bool is_hop_by_hop(struct slice connection, struct slice name)
     return http_hop_by_hop(name) || (connection.n > 0 && http_list_has(connection, name));
 }
 
+/* As CGI and WSGI see names: without case, '_' and '-' alike. A client's X_User_Id must not arrive
+ * beside our X-User-Id where both become HTTP_X_USER_ID. */
+static bool same_variable(struct slice a, struct slice b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++) {
+        char x = a.p[i] == '_' ? '-' : a.p[i], y = b.p[i] == '_' ? '-' : b.p[i];
+        if (x != y && ((x | 0x20) != (y | 0x20) || (x | 0x20) < 'a' || (x | 0x20) > 'z'))
+            return false;
+    }
+    return true;
+}
+
 /* Headers the gateway sets itself, so that the client's are not passed on. */
 static bool is_replaced(struct gate_request *q, struct slice name)
 {
@@ -57,7 +71,7 @@ static bool is_replaced(struct gate_request *q, struct slice name)
     };
 
     for (unsigned i = 0; i < sizeof(ours) / sizeof(*ours); i++)
-        if (slice_eq_nocase(name, ours[i]))
+        if (same_variable(name, ours[i]))
             return true;
     return false;
 }

@@ -127,6 +127,9 @@ def test_identity_header_only_from_trusted_proxies(web):
     gateway.client.get("/up/id", {"X-User-Id": "ann"})
     values = [v for k, v in upstream.seen[-1][2].items() if k.lower() == "x-user-id"]
     assert values == ["ann"]
+    # A CGI or WSGI upstream folds these names into one.
+    gateway.client.get("/up/id", {"X-User-Id": "ann", "X_User_Id": "eve", "x_forwarded-for": "1.1.1.1"})
+    assert not [k for k in upstream.seen[-1][2] if "_" in k]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
