@@ -50,6 +50,7 @@ void acks_order(struct acks *a, const struct ack_order_line *line)
     member(out, "buyer", line->buyer);
     member(out, "key", line->key);
     member(out, "code", line->code);
+    member(out, "status", line->status);
     member(out, "expires", line->expires);
     buf_printf(out, ",\"quantity\":%u,\"units\":[", line->quantity);
     for (uint32_t i = 0; i < line->units_n; i++)
@@ -121,6 +122,13 @@ static int64_t iso_seconds(const char *s)
     return s != NULL && strptime(s, "%Y-%m-%dT%H:%M:%S", &tm) != NULL ? (int64_t)timegm(&tm) : 0;
 }
 
+static enum ack_status status_of(const char *s)
+{
+    if (s != NULL && strcmp(s, "expired") == 0)
+        return ACK_EXPIRED;
+    return s != NULL && strcmp(s, "canceled") == 0 ? ACK_CANCELED : ACK_LIVE;
+}
+
 static int by_number(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -146,6 +154,7 @@ static void load_order(struct loader *l, const json_t *line)
         .units_n = (uint32_t)json_array_size(units),
         .quantity = (uint32_t)json_integer_value(json_object_get(line, "quantity")),
         .expires_s = iso_seconds(json_string_value(json_object_get(line, "expires"))),
+        .status = status_of(json_string_value(json_object_get(line, "status"))),
     };
     o->units = xcalloc(o->units_n + 1, sizeof *o->units);
     for (uint32_t i = 0; i < o->units_n; i++)
@@ -198,15 +207,37 @@ static void order_free(struct ack_order *o)
     free(o->units);
 }
 
-static bool same_order(const struct ack_order *a, const struct ack_order *b)
+static bool same_units(const struct ack_order *a, const struct ack_order *b)
 {
-    return strcmp(a->buyer, b->buyer) == 0 && strcmp(a->key, b->key) == 0 &&
-           strcmp(a->item, b->item) == 0 && a->quantity == b->quantity &&
-           a->units_n == b->units_n &&
+    return a->units_n == b->units_n &&
            memcmp(a->units, b->units, a->units_n * sizeof *a->units) == 0;
 }
 
-/* Sorts; a repeated acknowledgement (a replay of the same key) must say what the first one said. */
+static bool same_order(const struct ack_order *a, const struct ack_order *b)
+{
+    bool live = a->status == ACK_LIVE && b->status == ACK_LIVE;
+
+    return strcmp(a->buyer, b->buyer) == 0 && strcmp(a->key, b->key) == 0 &&
+           strcmp(a->item, b->item) == 0 && a->quantity == b->quantity &&
+           (!live || same_units(a, b));
+}
+
+/* Keeps of two acknowledgements of one order the one that says more; frees the other. */
+static void keep_fuller(struct ack_order *kept, struct ack_order *other)
+{
+    struct ack_order swap = *kept;
+
+    if (kept->status != ACK_LIVE && other->status == ACK_LIVE) {
+        *kept = *other;
+        *other = swap;
+    }
+    if (kept->expires_s == 0)
+        kept->expires_s = other->expires_s;
+    order_free(other);
+}
+
+/* Sorts; a repeated acknowledgement (a replay of the same key) must say what the first one said,
+ * but for units where the order had ended meanwhile. */
 static void merge(struct ack_record *r)
 {
     size_t kept = 0;
@@ -217,7 +248,7 @@ static void merge(struct ack_record *r)
         if (kept > 0 && strcmp(r->orders[kept - 1].code, r->orders[i].code) == 0) {
             if (!same_order(&r->orders[kept - 1], &r->orders[i]))
                 r->contradictions++;
-            order_free(&r->orders[i]);
+            keep_fuller(&r->orders[kept - 1], &r->orders[i]);
         } else {
             r->orders[kept++] = r->orders[i];
         }

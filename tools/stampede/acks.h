@@ -2,7 +2,8 @@
 /*
  * The buyers' own record: a file of JSON lines, appended to as acknowledgements arrive.
  *
- *   {"t":"order","event":…,"item":…,"buyer":…,"key":…,"code":…,"quantity":2,"units":[0,1],"expires":…}
+ *   {"t":"order","event":…,"item":…,"buyer":…,"key":…,"code":…,"status":…,"quantity":2,
+ *    "units":[0,1],"expires":…}           an order was acknowledged, for the first time or again
  *   {"t":"confirm","event":…,"code":…}      the payment was acknowledged
  *   {"t":"cancel","event":…,"code":…}       the cancellation was acknowledged
  *   {"t":"ask-cancel","event":…,"code":…}   a cancellation was sent; its outcome may stay unknown
@@ -33,6 +34,7 @@ void acks_open(struct acks *a, const char *path);
 
 struct ack_order_line {
     struct slice event, item, buyer, key, code;
+    struct slice status; /* as in the reply */
     uint32_t quantity;
     const uint32_t *units;
     uint32_t units_n;
@@ -54,6 +56,9 @@ struct ack_order {
     uint32_t *units; /* ascending; owned */
     uint32_t units_n;
     int64_t expires_s; /* seconds since the epoch; 0: none was given */
+    /* What the answer called the order. One that had ended by then (a replay shows an order as it
+     * is, not as it was) names no units and no time. */
+    enum ack_status { ACK_LIVE, ACK_EXPIRED, ACK_CANCELED } status;
     bool confirmed, canceled, cancel_asked;
 };
 

@@ -41,11 +41,13 @@ static const char *difference(const struct ack_order *ack, const struct store_or
         return "has another key";
     if (strcmp(ack->item, o->item) != 0)
         return "is for another item";
-    if (ack->quantity != o->quantity || ack->units_n != ack->quantity)
+    /* The units of an order that ended are free again, and an answer after that names none. */
+    if (ack->quantity != o->quantity ||
+        ack->units_n != (ack->status == ACK_LIVE ? ack->quantity : 0))
         return "has another quantity";
-    /* The units of an order that ended are free again. */
-    if (live(o) && (ack->units_n != o->units_n ||
-                    memcmp(ack->units, o->units, ack->units_n * sizeof *ack->units) != 0))
+    if (ack->status == ACK_LIVE && live(o) &&
+        (ack->units_n != o->units_n ||
+         memcmp(ack->units, o->units, ack->units_n * sizeof *ack->units) != 0))
         return "has other units";
     return NULL;
 }
@@ -60,7 +62,11 @@ static const char *bad_status(const struct ack_order *ack, const struct store_or
         return "was canceled and is not";
     if (o->status == STORE_CANCELED && !ack->canceled && !ack->cancel_asked)
         return "is canceled and nobody asked for it";
-    if (o->status == STORE_EXPIRED && (ack->expires_s == 0 || ack->expires_s > now_s))
+    /* Of an order whose first answer was lost its time is not known; a later one may say that it is
+     * over. */
+    if (o->status == STORE_EXPIRED && ack->expires_s == 0 && ack->status != ACK_EXPIRED)
+        return "is expired and no time was given";
+    if (o->status == STORE_EXPIRED && ack->expires_s > now_s)
         return "is expired before its time";
     return NULL;
 }

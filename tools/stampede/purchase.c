@@ -277,12 +277,14 @@ static void record_order(struct purchase *p, const json_t *order)
     json_t *units = json_object_get(order, "units");
     const char *expires = json_string_value(json_object_get(order, "expires"));
     const char *item = json_string_value(json_object_get(order, "item"));
+    const char *status = json_string_value(json_object_get(order, "status"));
     char buyer[48], key[48];
     uint32_t number[UNITS_MAX];
     struct ack_order_line line = {
         .event = slice_str(c->o->event),
         .item = slice_str(item),
         .code = slice_str(p->code),
+        .status = slice_str(status != NULL ? status : ""),
         .quantity = (uint32_t)json_integer_value(json_object_get(order, "quantity")),
         .units = number,
         .expires = slice_str(expires != NULL ? expires : ""),

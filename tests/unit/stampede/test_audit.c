@@ -57,10 +57,11 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Units first .. first + n - 1. */
+/* Units first .. first + n - 1. `expires` may be the status of an order that ended instead. */
 static void told(struct world *w, const char *code, const char *buyer, const char *key,
                  uint32_t first, uint32_t n, const char *expires)
 {
+    bool ended = strcmp(expires, "expired") == 0 || strcmp(expires, "canceled") == 0;
     uint32_t units[8];
 
     for (uint32_t i = 0; i < n; i++)
@@ -70,10 +71,11 @@ static void told(struct world *w, const char *code, const char *buyer, const cha
                                                   .buyer = slice_str(buyer),
                                                   .key = slice_str(key),
                                                   .code = slice_str(code),
+                                                  .status = slice_str(ended ? expires : "pending"),
                                                   .quantity = n,
                                                   .units = units,
-                                                  .units_n = n,
-                                                  .expires = slice_str(expires)});
+                                                  .units_n = ended ? 0 : n,
+                                                  .expires = slice_str(ended ? "" : expires)});
 }
 
 static void stored(struct world *w, const char *code, const char *buyer, const char *key,
@@ -190,6 +192,40 @@ static void test_contradiction(void **state)
     assert_int_equal(verdict(w)->lost > 0, 1);
 }
 
+/* A replay shows an order as it is now: when its hold is over, without units and time. */
+static void test_replay_of_an_order_that_ended(void **state)
+{
+    struct world *w = *state;
+
+    told(w, "A", "ann", "k1", 0, 2, EARLIER);
+    told(w, "A", "ann", "k1", 0, 2, "expired");
+    told(w, "B", "bob", "k2", 2, 1, "expired"); /* its first answer was lost */
+    told(w, "C", "cyd", "k3", 3, 2, LATER);
+    acks_action(&w->acks, "ask-cancel", "e", "C");
+    told(w, "C", "cyd", "k3", 3, 2, "canceled");
+    stored(w, "A", "ann", "k1", STORE_EXPIRED, 0, 2);
+    stored(w, "B", "bob", "k2", STORE_EXPIRED, 2, 1);
+    stored(w, "C", "cyd", "k3", STORE_CANCELED, 3, 2);
+    expect(verdict(w), 0, 0, 0, 0);
+    assert_int_equal(w->record.orders_n, 3);
+    assert_int_equal(w->record.orders[0].units_n, 2);
+    assert_int_equal(w->record.orders[2].units_n, 2);
+}
+
+static void test_replay_hides_nothing(void **state)
+{
+    struct world *w = *state;
+
+    told(w, "A", "ann", "k1", 0, 2, "expired");
+    told(w, "A", "ann", "k1", 0, 2, LATER);
+    told(w, "B", "bob", "k2", 2, 1, "canceled");
+    told(w, "C", "cyd", "k3", 3, 2, "expired");
+    stored(w, "A", "ann", "k1", STORE_EXPIRED, 0, 2);  /* before its time */
+    stored(w, "B", "bob", "k2", STORE_CANCELED, 2, 1); /* nobody asked */
+    stored(w, "C", "cyd", "k3", STORE_EXPIRED, 3, 1);  /* another quantity */
+    expect(verdict(w), 0, 0, 3, 0);
+}
+
 static void test_duplicates(void **state)
 {
     struct world *w = *state;
@@ -257,9 +293,18 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_clean),         T(test_missing),     T(test_different), T(test_undone),
-        T(test_contradiction), T(test_duplicates),  T(test_oversold),  T(test_conservation),
-        T(test_over_limit),    T(test_record_file),
+        T(test_clean),
+        T(test_missing),
+        T(test_different),
+        T(test_undone),
+        T(test_contradiction),
+        T(test_duplicates),
+        T(test_oversold),
+        T(test_conservation),
+        T(test_replay_of_an_order_that_ended),
+        T(test_replay_hides_nothing),
+        T(test_over_limit),
+        T(test_record_file),
     };
 
     return cmocka_run_group_tests_name("stampede/audit", tests, NULL, NULL);
