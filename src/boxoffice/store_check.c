@@ -30,9 +30,11 @@ static const struct {
     {"orders", "SELECT printf('order %d: buyer, secret or times are not valid', id) FROM orders"
                " WHERE length(buyer) NOT BETWEEN 1 AND 128 OR length(secret) <> 16"
                " OR expires_ns <= created_ns"},
-    {"keys", "SELECT printf('buyer %s, key %s: %d orders within 24 hours, the last is %d', buyer,"
-             " idempotency_key, count(*), max(id)) FROM orders GROUP BY buyer, idempotency_key"
-             " HAVING count(*) > 1 AND max(created_ns) - min(created_ns) < 86400000000000"},
+    {"keys", "SELECT printf('buyer %s, key %s: orders %d and %d within 24 hours', buyer,"
+             " idempotency_key, before, id) FROM (SELECT id, buyer, idempotency_key, created_ns,"
+             " lag(id) OVER same AS before, lag(created_ns) OVER same AS before_ns FROM orders"
+             " WINDOW same AS (PARTITION BY buyer, idempotency_key ORDER BY created_ns, id))"
+             " WHERE created_ns - before_ns < 86400000000000"},
     {"units",
      "SELECT printf('unit %d of item %d is at or above the quota', id & 0xffffffff, id >> 32)"
      " FROM units u WHERE (id & 0xffffffff) >="

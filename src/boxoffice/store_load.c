@@ -63,14 +63,16 @@ static bool load_key(struct load *l)
     return ok;
 }
 
-/* The items of an event, whose statement is bound already. Texts live until the statement steps
- * again, so they are copied into `texts`. */
-static bool load_items(struct load *l, sqlite3_stmt *st, struct event_spec *spec, int64_t *ids,
-                       struct buf *texts)
+/* The items of an event. Texts live until the statement steps again, so they are copied into
+ * `texts`. */
+static bool load_items(struct load *l, sqlite3_stmt *st, int64_t event, struct event_spec *spec,
+                       int64_t *ids, struct buf *texts)
 {
     size_t at[EVENT_ITEMS_MAX][4];
     int rc;
 
+    buf_clear(texts);
+    sqlite3_bind_int64(st, 1, event);
     while ((rc = sqlite3_step(st)) == SQLITE_ROW && spec->items_n < EVENT_ITEMS_MAX) {
         uint32_t i = spec->items_n++;
         int64_t quota = sqlite3_column_int64(st, 5);
@@ -90,7 +92,7 @@ static bool load_items(struct load *l, sqlite3_stmt *st, struct event_spec *spec
         }
     }
     sqlite3_reset(st);
-    return wrong(l, "event", sqlite3_column_int64(st, 6),
+    return wrong(l, "event", event,
                  rc == SQLITE_DONE && !texts->failed ? NULL : "its items cannot be read");
 }
 
@@ -107,9 +109,7 @@ static bool load_event(struct load *l, sqlite3_stmt *ev, sqlite3_stmt *items, st
         .max_per_buyer = limit < 0 || limit > INT32_MAX ? UINT32_MAX : (uint32_t)limit,
     };
 
-    buf_clear(texts);
-    sqlite3_bind_int64(items, 1, id);
-    if (!load_items(l, items, &spec, ids, texts))
+    if (!load_items(l, items, id, &spec, ids, texts))
         return false;
     return wrong(l, "event", id,
                  sale_load_event(l->sale, id, sqlite3_column_int64(ev, 3), &spec, ids));
@@ -128,7 +128,7 @@ static bool load_events(struct load *l)
                  &ev))
         return false;
     ok = prepare(l,
-                 "SELECT id, slug, name, price, currency, quota, event FROM items"
+                 "SELECT id, slug, name, price, currency, quota FROM items"
                  " WHERE event = ? ORDER BY id",
                  &items);
     while (ok && (rc = sqlite3_step(ev)) == SQLITE_ROW)
