@@ -29,7 +29,7 @@ struct job {
 };
 
 struct committer {
-    struct store *store; /* borrowed; nobody else touches it while the thread runs */
+    struct store *store; /* borrowed; nobody else calls it while the thread runs */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a store of the box office must do: make batches durable, and give back the whole state. A
- * driver is a table of functions. One thread at a time uses a store: the main thread until the
- * commit thread starts, then only the commit thread (but for `bytes`).
+ * driver is a table of functions. One thread at a time calls them: the main thread until the commit
+ * thread starts, then only the commit thread (but for `bytes`). A driver may have threads of its
+ * own for housekeeping; what they share with the calls is the driver's to guard.
  *
  * Every call may block on the disk or the network.
  */

@@ -25,16 +25,22 @@
 #define WAL_BUSY_FRAMES 1000u /* while batches come */
 #define WAL_IDLE_FRAMES 100u  /* when none came for a while */
 
-/* One passive run on a connection that lives as long: recovery finds nothing of it. */
+/* One passive run on a connection that lives as long: recovery finds nothing of it. What it could
+ * not copy is left to copy_rest. */
 static void copy_most(const char *path)
 {
     sqlite3 *db = NULL;
+    int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ==
-            SQLITE_OK &&
-        sqlite3_exec(db, "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; SELECT 1 FROM meta",
-                     NULL, NULL, NULL) == SQLITE_OK)
-        sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(db,
+                          "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
+                          " SELECT 1 FROM meta",
+                          NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (rc != SQLITE_OK)
+        log_warn("store: checkpoint beside commits: %s", db ? sqlite3_errmsg(db) : "out of memory");
     sqlite3_close(db);
 }
 
@@ -121,13 +127,15 @@ static void start(struct checkpointer *c)
 static void copy_rest(struct store_sqlite *s)
 {
     int frames = 0, copied = 0;
+    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied);
+    /* After an error both are -1. */
+    bool all = rc == SQLITE_OK && frames == copied;
 
-    if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied) !=
-        SQLITE_OK)
+    if (rc != SQLITE_OK)
         log_warn("store: checkpoint: %s", sqlite3_errmsg(s->db));
     s->checkpointer.finish = false;
-    s->wal_checked = frames == copied ? 0 : s->wal_frames;
-    if (frames == copied)
+    s->wal_checked = all ? 0 : s->wal_frames;
+    if (all)
         s->wal_frames = 0;
 }
 
