@@ -168,7 +168,11 @@ static struct sale *load(struct store *store)
     return sale;
 }
 
-/* Before the store is read: an address that cannot be listened on is told at once. */
+/*
+ * After the store is ours and before it is read. Its owner alone may take the address: one that is
+ * leaving removes its socket before it lets go of the store. And an address that cannot be listened
+ * on is told at once. Whoever connects meanwhile waits in the backlog until the store is read.
+ */
 static int listen_on(struct program *p, const char *text)
 {
     const char *why = NULL;
@@ -240,6 +244,22 @@ static void unwatch(struct program *p)
     loop_timer_disarm(&p->loop, &p->drained);
 }
 
+/* Opens the store, takes the address, reads the store: *fd and *sale. False with nothing held but
+ * the store, if that. */
+static bool start(struct program *p, const struct options *o, struct store **store,
+                  struct sale **sale, int *fd)
+{
+    *store = open_store(o->store);
+    if (*store == NULL || (*fd = listen_on(p, o->listen)) < 0)
+        return false;
+    *sale = load(*store);
+    if (*sale == NULL) {
+        close(*fd);
+        addr_unlink(&p->addr);
+    }
+    return *sale != NULL;
+}
+
 static void say_ready(int fd)
 {
     if (fd >= 0 && write(fd, "R", 1) != 1)
@@ -271,9 +291,11 @@ int main(int argc, char **argv)
     struct program *p = xcalloc(1, sizeof *p);
     struct options o;
     struct store *store;
-    struct sale *sale = NULL;
-    int fd = -1, rc;
+    struct sale *sale;
+    int fd, rc;
 
+    /* Who opens all logs again does not know how far we are; until the loop runs nobody answers. */
+    signal(SIGUSR1, SIG_IGN);
     log_init("boxoffice");
     read_options(argc, argv, &o);
     if (o.check) {
@@ -285,14 +307,7 @@ int main(int argc, char **argv)
         die("boxoffice: %s: %s\n", o.log, strerror(-rc));
     signal(SIGPIPE, SIG_IGN);
     umask(027);
-    store = open_store(o.store);
-    if (store != NULL)
-        sale = load(store);
-    if (sale != NULL)
-        fd = listen_on(p, o.listen);
-    if (fd < 0)
-        sale_free(&sale);
-    rc = fd < 0 ? 1 : serve(p, &o, store, sale, fd);
+    rc = start(p, &o, &store, &sale, &fd) ? serve(p, &o, store, sale, fd) : 1;
     if (store != NULL)
         store->driver->close(store);
     free(p);
