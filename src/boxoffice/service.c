@@ -72,6 +72,7 @@ void service_handle(struct service *s, struct rpc_server_call *call)
     const struct service_method *m = find_method(call->path);
     ProtobufCAllocator arena = {arena_alloc_cb, arena_free_cb, &s->arena};
     ProtobufCMessage *request;
+    char field[TEXT_FIELD_MAX];
 
     if (m == NULL) {
         rpc_server_reply(s->rpc, call, RPC_UNIMPLEMENTED, SLICE_LIT("no such method"), SLICE_NONE,
@@ -80,10 +81,12 @@ void service_handle(struct service *s, struct rpc_server_call *call)
     }
     request = protobuf_c_message_unpack(m->request, &arena, call->payload.n,
                                         (const uint8_t *)call->payload.p);
-    if (request != NULL)
-        m->handle(s, call, request);
-    else
+    if (request == NULL)
         answer_invalid(s, call, "", "the request is not a message of this method");
+    else if (text_has_nul(m->request, call->payload, field))
+        answer_invalid(s, call, field, "must not contain a NUL");
+    else
+        m->handle(s, call, request);
     arena_reset(&s->arena);
 }
 

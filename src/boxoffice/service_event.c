@@ -6,8 +6,9 @@
 #include "boxoffice/service_part.h"
 #include "boxoffice.pb-c.h"
 
-#define PAGE_DEFAULT 50
-#define PAGE_MAX     1000
+#define PAGE_DEFAULT   50
+#define PAGE_MAX       1000
+#define PAGE_MAX_BYTES (1u << 20) /* a page ends with the event that reaches this */
 
 /* Nanoseconds of a time a buyer may see: from 1970 on, within 64 signed bits. 0 when absent. */
 static bool read_time(const Google__Protobuf__Timestamp *t, uint64_t *ns)
@@ -76,10 +77,28 @@ void on_create_event(struct service *s, struct rpc_server_call *call, const void
         answer_other(s, call, sale_create_event(s->sale, &spec, call, &d), &d);
 }
 
-static bool add_event(struct service *s, uint32_t id,
-                      Rushgate__Boxoffice__V1__ListEventsResponse *out)
+/* Fills one page with durable events from *id on, and leaves the first of the next page there.
+ * False when memory is out. */
+static bool fill_events(struct service *s, uint64_t *id, uint32_t size,
+                        Rushgate__Boxoffice__V1__ListEventsResponse *out)
 {
-    return (out->results[out->n_results++] = message_event(s, s->sale->events[id])) != NULL;
+    size_t bytes = 0;
+
+    out->results = arena_alloc(&s->arena, size * sizeof *out->results);
+    if (out->results == NULL)
+        return false;
+    for (; *id <= s->sale->events_n && out->n_results < size && bytes < PAGE_MAX_BYTES; ++*id) {
+        const struct sale_event *e = *id == 0 ? NULL : s->sale->events[*id];
+        Rushgate__Boxoffice__V1__Event *m;
+
+        if (!sale_event_durable(s->sale, e))
+            continue;
+        if ((m = message_event(s, e)) == NULL)
+            return false;
+        out->results[out->n_results++] = m;
+        bytes += protobuf_c_message_get_packed_size(&m->base);
+    }
+    return true;
 }
 
 void on_list_events(struct service *s, struct rpc_server_call *call, const void *request)
@@ -90,7 +109,6 @@ void on_list_events(struct service *s, struct rpc_server_call *call, const void 
     uint32_t size = m->page_size == 0 ? PAGE_DEFAULT : (uint32_t)m->page_size;
     uint64_t id = 1;
     char next[16];
-    bool ok = true;
 
     if (m->page_size < 0 || size > PAGE_MAX) {
         answer_invalid(s, call, "page_size", "must be 1 to 1000");
@@ -100,19 +118,15 @@ void on_list_events(struct service *s, struct rpc_server_call *call, const void 
         answer_invalid(s, call, "page_token", "is not one of ours");
         return;
     }
-    out.results = arena_alloc(&s->arena, size * sizeof *out.results);
-    ok = out.results != NULL;
-    for (; ok && id <= s->sale->events_n && out.n_results < size; id++)
-        if (id > 0 && sale_event_durable(s->sale, s->sale->events[id]))
-            ok = add_event(s, (uint32_t)id, &out);
+    if (!fill_events(s, &id, size, &out)) {
+        answer_refusal(s, call, REASON_OVERLOADED, NULL);
+        return;
+    }
     if (id <= s->sale->events_n) {
         snprintf(next, sizeof next, "%u", (unsigned)id);
         out.next_page_token = next;
     }
-    if (ok)
-        answer_message(s, call, &out.base);
-    else
-        answer_refusal(s, call, REASON_OVERLOADED, NULL);
+    answer_message(s, call, &out.base);
 }
 
 void on_get_event(struct service *s, struct rpc_server_call *call, const void *request)

@@ -99,8 +99,7 @@ void on_get_order(struct service *s, struct rpc_server_call *call, const void *r
         answer_other(s, call, why, &d);
 }
 
-typedef enum reason order_action(struct sale *s, uint64_t now_ns, const struct order_ref *r,
-                                 struct decision *d);
+typedef enum reason order_action(struct sale *s, const struct order_ref *r, struct decision *d);
 
 static void act(struct service *s, struct rpc_server_call *call,
                 const Rushgate__Boxoffice__V1__OrderActionRequest *m, order_action *action)
@@ -108,7 +107,7 @@ static void act(struct service *s, struct rpc_server_call *call,
     struct order_ref r = {slice_str(m->event), slice_str(m->code), buyer_of(call),
                           slice_str(m->secret), call};
     struct decision d;
-    enum reason why = action(s->sale, clock_real_ns(), &r, &d);
+    enum reason why = action(s->sale, &r, &d);
 
     if (why == REASON_DONE)
         answer_order(s, call, d.order, why);
@@ -141,39 +140,32 @@ static uint32_t page_start(const struct service *s, const struct buyer *b, struc
     return o != NULL && o->buyer == buyer ? (uint32_t)id : 0;
 }
 
-/* Fills one page with durable orders; false when memory is out. *next: first order of the next
- * page. */
-static bool page_fill(struct service *s, uint32_t id, uint32_t size,
-                      Rushgate__Boxoffice__V1__ListOrdersResponse *out, uint32_t *next)
+/*
+ * Fills one page with durable orders. *next: first order of the next page. AGAIN where a change of
+ * one of them waits for the disk: then the page waits, too; an order that is new is left out.
+ * OVERLOADED when memory is out.
+ */
+static enum reason page_fill(struct service *s, uint32_t id, uint32_t size,
+                             Rushgate__Boxoffice__V1__ListOrdersResponse *out, uint32_t *next)
 {
     uint64_t now_ns = clock_real_ns();
 
     out->results = arena_alloc(&s->arena, size * sizeof *out->results);
     if (out->results == NULL)
-        return false;
+        return REASON_OVERLOADED;
     while (id != 0 && out->n_results < size) {
         const struct order *o = order_get(&s->sale->orders, id);
         if (!(o->flags & ORDER_NEW)) {
+            if (o->batch > s->sale->durable_seq)
+                return REASON_AGAIN;
             out->results[out->n_results] = message_order(s, id, now_ns);
             if (out->results[out->n_results++] == NULL)
-                return false;
+                return REASON_OVERLOADED;
         }
         id = o->older;
     }
     *next = id;
-    return true;
-}
-
-/* Does a change of one of the page's orders wait for the disk? Then the page waits, too. */
-static bool page_busy(const struct service *s, uint32_t id, uint32_t size)
-{
-    for (; id != 0 && size > 0; size--) {
-        const struct order *o = order_get(&s->sale->orders, id);
-        if (!(o->flags & ORDER_NEW) && o->batch > s->sale->durable_seq)
-            return true;
-        id = o->older;
-    }
-    return false;
+    return REASON_DONE;
 }
 
 void on_list_orders(struct service *s, struct rpc_server_call *call, const void *request)
@@ -186,6 +178,7 @@ void on_list_orders(struct service *s, struct rpc_server_call *call, const void 
     uint32_t number, id, next = 0;
     uint32_t size = m->page_size == 0 ? PAGE_DEFAULT : (uint32_t)m->page_size;
     char code[CODE_LEN + 1];
+    enum reason why;
 
     if (buyer.n == 0 || e == NULL) {
         answer_refusal(s, call, buyer.n == 0 ? REASON_IDENTITY : REASON_NOT_FOUND, NULL);
@@ -199,10 +192,8 @@ void on_list_orders(struct service *s, struct rpc_server_call *call, const void 
     id = number == 0 ? 0 : page_start(s, buyer_at(&s->sale->orders, number), token, number);
     if (id == 0 && token.n > 0) {
         answer_invalid(s, call, "page_token", "is not one of yours");
-    } else if (page_busy(s, id, size)) {
-        answer_other(s, call, REASON_AGAIN, NULL);
-    } else if (!page_fill(s, id, size, &out, &next)) {
-        answer_refusal(s, call, REASON_OVERLOADED, NULL);
+    } else if ((why = page_fill(s, id, size, &out, &next)) != REASON_DONE) {
+        answer_other(s, call, why, NULL);
     } else {
         if (next != 0) {
             code_write(&s->sale->code, next, code);

@@ -17,6 +17,11 @@ struct service_method {
 extern const struct service_method service_methods[];
 extern const unsigned service_methods_n;
 
+/* Does a text of the message, as it came, hold a NUL? Then `field` names it: "items.name". */
+#define TEXT_FIELD_MAX 128u
+bool text_has_nul(const ProtobufCMessageDescriptor *d, struct slice message,
+                  char field[TEXT_FIELD_MAX]) __attribute__((warn_unused_result));
+
 /* Decides a call: on its arrival, and again when the batch that it waited for has its outcome. */
 void service_handle(struct service *s, struct rpc_server_call *call);
 

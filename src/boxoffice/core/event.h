@@ -3,8 +3,8 @@
  * An event and its items. What is described at creation never changes, so the commit thread may
  * read it while the loop thread works; state and counters belong to the loop thread.
  *
- * Working counters run ahead of the disk by up to two batches. What is shown to people are the
- * counters of the last durable batch.
+ * Working counters run ahead of the disk by up to two batches. What people are shown, and what is
+ * called sold out, are the counters of the last durable batch.
  */
 #ifndef BOXOFFICE_CORE_EVENT_H
 #define BOXOFFICE_CORE_EVENT_H

@@ -60,7 +60,7 @@ struct decision {
     uint32_t order; /* id; 0: none */
     const struct sale_event *event;
     const struct item *item;
-    uint32_t available;   /* SOLD_OUT: free units */
+    uint32_t available;   /* SOLD_OUT: free units, as far as is durable */
     uint32_t limit, used; /* LIMIT */
 };
 
@@ -86,10 +86,9 @@ struct order_ref {
 /* DONE with d->order, NOT_FOUND, or AGAIN. Releases the order when it is overdue. */
 enum reason sale_find(struct sale *s, uint64_t now_ns, const struct order_ref *r,
                       struct decision *d);
-enum reason sale_confirm(struct sale *s, uint64_t now_ns, const struct order_ref *r,
-                         struct decision *d);
-enum reason sale_cancel(struct sale *s, uint64_t now_ns, const struct order_ref *r,
-                        struct decision *d);
+/* An order that is overdue is still pending until it is released. */
+enum reason sale_confirm(struct sale *s, const struct order_ref *r, struct decision *d);
+enum reason sale_cancel(struct sale *s, const struct order_ref *r, struct decision *d);
 
 /* The spec must have passed event_spec_check. EXISTS, OVERLOADED, LATER or AGAIN. */
 enum reason sale_create_event(struct sale *s, const struct event_spec *spec, void *user,
@@ -106,8 +105,6 @@ static inline bool sale_event_durable(const struct sale *s, const struct sale_ev
 {
     return e != NULL && e->created_batch <= s->durable_seq;
 }
-/* The order, whose last change is durable; NULL else. */
-struct order *sale_order_durable(const struct sale *s, uint64_t id);
 /* How the order is to be shown now: an overdue one is expired, whether or not it was released. */
 enum order_status sale_status(const struct order *o, uint64_t now_ns);
 

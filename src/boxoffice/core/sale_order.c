@@ -14,12 +14,6 @@ static struct order *order_at(const struct sale *s, uint32_t id)
     return slab_at(&s->orders.slab, id);
 }
 
-struct order *sale_order_durable(const struct sale *s, uint64_t id)
-{
-    struct order *o = order_get(&s->orders, id);
-    return o == NULL || is_busy(s, o) ? NULL : o;
-}
-
 enum order_status sale_status(const struct order *o, uint64_t now_ns)
 {
     return o->status == ORDER_PENDING && o->expires_ns <= now_ns ? ORDER_EXPIRED : o->status;
@@ -90,6 +84,15 @@ static enum reason is_on_sale(const struct sale_event *e, uint64_t now_ns)
     if (now_ns < e->presale_start_ns)
         return REASON_NOT_STARTED;
     return e->state == SALE_PAUSED ? REASON_PAUSED : REASON_DONE;
+}
+
+/*
+ * The item has too few units for `quantity` more. Where what took them is not durable yet, they may
+ * still come back: nobody is turned away, and no gateway told to, for a sale that was none.
+ */
+static enum reason too_few(const struct item *it, uint32_t quantity, enum reason final)
+{
+    return item_free_shown(it) >= quantity ? REASON_AGAIN : final;
 }
 
 /* The key made an order before. */
@@ -179,8 +182,8 @@ enum reason sale_order(struct sale *s, uint64_t now_ns, const struct order_reque
     if (!within_limit(buyer == 0 ? 0 : buyer_at(&s->orders, buyer)->used, quantity, e, d))
         return REASON_LIMIT;
     if (stock_free(&it->stock) < quantity) {
-        d->available = stock_free(&it->stock);
-        return REASON_SOLD_OUT;
+        d->available = item_free_shown(it);
+        return too_few(it, quantity, REASON_SOLD_OUT);
     }
     if (!reserve_order(s))
         return sale_no_room(s);
@@ -247,15 +250,24 @@ static struct order *resolve(struct sale *s, const struct order_ref *r, struct d
     return o;
 }
 
+/* DONE with the order in *o when all that it is has become durable. */
+static enum reason resolve_settled(struct sale *s, const struct order_ref *r, struct decision *d,
+                                   struct order **o)
+{
+    *o = resolve(s, r, d);
+    if (*o == NULL)
+        return REASON_NOT_FOUND;
+    return is_busy(s, *o) ? REASON_AGAIN : REASON_DONE;
+}
+
 enum reason sale_find(struct sale *s, uint64_t now_ns, const struct order_ref *r,
                       struct decision *d)
 {
-    struct order *o = resolve(s, r, d);
+    struct order *o;
+    enum reason why = resolve_settled(s, r, d, &o);
 
-    if (o == NULL)
-        return REASON_NOT_FOUND;
-    if (is_busy(s, o))
-        return REASON_AGAIN;
+    if (why != REASON_DONE)
+        return why;
     /* sale_status shows it as expired whether or not the release below becomes durable. */
     if (o->status == ORDER_PENDING && o->expires_ns <= now_ns && sale_may_add(s))
         release(s, d->order, OP_EXPIRE, ORDER_EXPIRED, NULL);
@@ -269,8 +281,10 @@ static enum reason retake(struct sale *s, uint32_t id, void *user, struct decisi
     struct buyer *b = buyer_at(&s->orders, o->buyer);
     struct op *op;
 
-    if (stock_free(&it->stock) < o->quantity || !within_limit(b->used, o->quantity, it->event, d))
+    if (!within_limit(b->used, o->quantity, it->event, d))
         return REASON_ORDER_EXPIRED;
+    if (stock_free(&it->stock) < o->quantity)
+        return too_few(it, o->quantity, REASON_ORDER_EXPIRED);
     if (!sale_may_add(s))
         return sale_no_room(s);
     op = order_op(s, OP_RETAKE, id, ORDER_PAID);
@@ -297,16 +311,13 @@ static enum reason pay(struct sale *s, uint32_t id, void *user)
     return REASON_LATER;
 }
 
-enum reason sale_confirm(struct sale *s, uint64_t now_ns, const struct order_ref *r,
-                         struct decision *d)
+enum reason sale_confirm(struct sale *s, const struct order_ref *r, struct decision *d)
 {
-    struct order *o = resolve(s, r, d);
+    struct order *o;
+    enum reason why = resolve_settled(s, r, d, &o);
 
-    (void)now_ns;
-    if (o == NULL)
-        return REASON_NOT_FOUND;
-    if (is_busy(s, o))
-        return REASON_AGAIN;
+    if (why != REASON_DONE)
+        return why;
     if (o->status == ORDER_PAID)
         return REASON_DONE;
     if (o->status == ORDER_CANCELED)
@@ -314,16 +325,13 @@ enum reason sale_confirm(struct sale *s, uint64_t now_ns, const struct order_ref
     return o->status == ORDER_PENDING ? pay(s, d->order, r->user) : retake(s, d->order, r->user, d);
 }
 
-enum reason sale_cancel(struct sale *s, uint64_t now_ns, const struct order_ref *r,
-                        struct decision *d)
+enum reason sale_cancel(struct sale *s, const struct order_ref *r, struct decision *d)
 {
-    struct order *o = resolve(s, r, d);
+    struct order *o;
+    enum reason why = resolve_settled(s, r, d, &o);
 
-    (void)now_ns;
-    if (o == NULL)
-        return REASON_NOT_FOUND;
-    if (is_busy(s, o))
-        return REASON_AGAIN;
+    if (why != REASON_DONE)
+        return why;
     if (o->status == ORDER_CANCELED)
         return REASON_DONE;
     if (o->status == ORDER_PAID)

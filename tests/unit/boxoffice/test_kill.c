@@ -53,9 +53,9 @@ static void fill(struct child *c, unsigned slot)
         struct order_ref ref = {SLICE_LIT("gig"), slice_str(code), slice_of(b->text, b->text_len),
                                 SLICE_NONE, NULL};
         if (r & 16)
-            sale_confirm(c->sale, now, &ref, &d);
+            sale_confirm(c->sale, &ref, &d);
         else
-            sale_cancel(c->sale, now, &ref, &d);
+            sale_cancel(c->sale, &ref, &d);
     }
     sale_sweep(c->sale, now, 50);
 }

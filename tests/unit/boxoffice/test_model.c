@@ -82,6 +82,12 @@ static void m_give(struct model *m, struct m_order *o)
     m->used[o->buyer] -= o->quantity;
 }
 
+/* Too few units; final only when that is durable. */
+static enum reason m_few(const struct world *w, unsigned item, unsigned n, enum reason final)
+{
+    return m_free(&w->durable->stock[item]) < n ? final : REASON_AGAIN;
+}
+
 static enum reason m_buy(struct world *w, unsigned item, unsigned buyer, unsigned key, int n)
 {
     struct model *m = w->now;
@@ -103,7 +109,7 @@ static enum reason m_buy(struct world *w, unsigned item, unsigned buyer, unsigne
     if (m->used[buyer] + (unsigned)n > LIMIT)
         return REASON_LIMIT;
     if (m_free(&m->stock[item]) < (unsigned)n)
-        return REASON_SOLD_OUT;
+        return m_few(w, item, (unsigned)n, REASON_SOLD_OUT);
     struct m_order *o = &m->orders[++m->last];
     *o = (struct m_order){.batch = w->open->seq,
                           .created = w->clock_ns,
@@ -128,9 +134,10 @@ static enum reason m_confirm(struct world *w, uint32_t id)
     if (o->status == ORDER_CANCELED)
         return REASON_ORDER_CANCELED;
     if (o->status == ORDER_EXPIRED) {
-        if (m_free(&w->now->stock[o->item]) < o->quantity ||
-            w->now->used[o->buyer] + o->quantity > LIMIT)
+        if (w->now->used[o->buyer] + o->quantity > LIMIT)
             return REASON_ORDER_EXPIRED;
+        if (m_free(&w->now->stock[o->item]) < o->quantity)
+            return m_few(w, o->item, o->quantity, REASON_ORDER_EXPIRED);
         m_take(w->now, o);
     }
     o->status = ORDER_PAID;
@@ -238,8 +245,7 @@ static void do_change(struct world *w, bool confirm)
     struct order_ref r = {SLICE_LIT("gig"), slice_str(code),
                           slice_str(w->buyers[w->now->orders[id].buyer]), SLICE_NONE, NULL};
     want = confirm ? m_confirm(w, id) : m_cancel(w, id);
-    got = confirm ? sale_confirm(w->sale, w->clock_ns, &r, &d)
-                  : sale_cancel(w->sale, w->clock_ns, &r, &d);
+    got = confirm ? sale_confirm(w->sale, &r, &d) : sale_cancel(w->sale, &r, &d);
     assert_int_equal(got, want);
     w->seen[got]++;
 }

@@ -117,7 +117,7 @@ static void test_limit_counts_held_and_sold(void **state)
     assert_int_equal(order(w, T0, "ann", "k2", 2), REASON_LIMIT);
     assert_int_equal(w->d.used, 3);
     assert_int_equal(buy(w->sale, T0, "gig", "b", "ann", "k2", 2, &w->d), REASON_LIMIT);
-    assert_int_equal(sale_confirm(w->sale, T0, &r, &w->d), REASON_LATER);
+    assert_int_equal(sale_confirm(w->sale, &r, &w->d), REASON_LATER);
     settle(w->sale, &w->batch);
     assert_int_equal(order(w, T0, "ann", "k2", 2), REASON_LIMIT);
     assert_int_equal(order(w, T0, "ann", "k2", 1), REASON_LATER);
@@ -128,11 +128,26 @@ static void test_sold_out_sells_no_part(void **state)
     struct world *w = *state;
 
     assert_int_equal(order(w, T0, "ann", "k", 4), REASON_LATER);
+    settle(w->sale, &w->batch);
     assert_int_equal(order(w, T0, "bob", "k", 3), REASON_SOLD_OUT);
     assert_int_equal(w->d.available, 2);
     assert_int_equal(order(w, T0, "bob", "k", 2), REASON_LATER);
+    settle(w->sale, &w->batch);
     assert_int_equal(order(w, T0, "cid", "k", 1), REASON_SOLD_OUT);
     assert_int_equal(w->d.available, 0);
+}
+
+/* Nobody is turned away for an order that may yet fail. */
+static void test_sold_out_waits_for_the_disk(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(order(w, T0, "ann", "k", 4), REASON_LATER);
+    assert_int_equal(order(w, T0, "bob", "k", 3), REASON_AGAIN);
+    sale_seal(w->sale, &w->batch);
+    sale_undo(w->sale, &w->batch);
+    sale_open(w->sale, &w->batch);
+    assert_int_equal(order(w, T0, "bob", "k", 3), REASON_LATER);
 }
 
 static void test_shown_is_durable(void **state)
@@ -232,15 +247,15 @@ static void test_confirm_and_cancel(void **state)
     struct order_ref r = bought(w, T0, "ann", "k", 2, code);
     struct order_ref r2 = bought(w, T0, "ann", "k2", 1, code2);
 
-    assert_int_equal(sale_confirm(w->sale, T0, &r, &w->d), REASON_LATER);
-    assert_int_equal(sale_confirm(w->sale, T0, &r, &w->d), REASON_AGAIN);
+    assert_int_equal(sale_confirm(w->sale, &r, &w->d), REASON_LATER);
+    assert_int_equal(sale_confirm(w->sale, &r, &w->d), REASON_AGAIN);
     assert_int_equal(sale_find(w->sale, T0, &r, &w->d), REASON_AGAIN);
-    assert_int_equal(sale_cancel(w->sale, T0, &r2, &w->d), REASON_LATER);
+    assert_int_equal(sale_cancel(w->sale, &r2, &w->d), REASON_LATER);
     settle(w->sale, &w->batch);
-    assert_int_equal(sale_confirm(w->sale, T0, &r, &w->d), REASON_DONE);
-    assert_int_equal(sale_cancel(w->sale, T0, &r, &w->d), REASON_ORDER_PAID);
-    assert_int_equal(sale_cancel(w->sale, T0, &r2, &w->d), REASON_DONE);
-    assert_int_equal(sale_confirm(w->sale, T0, &r2, &w->d), REASON_ORDER_CANCELED);
+    assert_int_equal(sale_confirm(w->sale, &r, &w->d), REASON_DONE);
+    assert_int_equal(sale_cancel(w->sale, &r, &w->d), REASON_ORDER_PAID);
+    assert_int_equal(sale_cancel(w->sale, &r2, &w->d), REASON_DONE);
+    assert_int_equal(sale_confirm(w->sale, &r2, &w->d), REASON_ORDER_CANCELED);
     assert_int_equal(shown(w).sold, 2);
     assert_int_equal(shown(w).held, 0);
     assert_int_equal(sale_event(w->sale, SLICE_LIT("gig"))->sold_total, 2);
@@ -257,24 +272,25 @@ static void test_expiry_frees_and_late_payment_retakes(void **state)
     assert_int_equal(w->batch.n, 0);
     sale_sweep(w->sale, late, 100);
     assert_int_equal(w->batch.n, 1);
-    assert_int_equal(sale_confirm(w->sale, late, &r, &w->d), REASON_AGAIN);
+    assert_int_equal(sale_confirm(w->sale, &r, &w->d), REASON_AGAIN);
     settle(w->sale, &w->batch);
     assert_int_equal(order_get(&w->sale->orders, 1)->status, ORDER_EXPIRED);
     assert_int_equal(shown(w).held, 0);
-    assert_int_equal(sale_cancel(w->sale, late, &r, &w->d), REASON_ORDER_EXPIRED);
+    assert_int_equal(sale_cancel(w->sale, &r, &w->d), REASON_ORDER_EXPIRED);
     /* three others leave too few */
     assert_int_equal(order(w, late, "bob", "k", 3), REASON_LATER);
-    assert_int_equal(sale_confirm(w->sale, late, &r, &w->d), REASON_ORDER_EXPIRED);
+    assert_int_equal(sale_confirm(w->sale, &r, &w->d), REASON_AGAIN);
     settle(w->sale, &w->batch);
+    assert_int_equal(sale_confirm(w->sale, &r, &w->d), REASON_ORDER_EXPIRED);
     sale_sweep(w->sale, late + 601 * NS_PER_S, 100);
     settle(w->sale, &w->batch);
     /* the buyer's limit holds for a late payment, too */
     assert_int_equal(order(w, late + 602 * NS_PER_S, "ann", "k9", 1), REASON_LATER);
-    assert_int_equal(sale_confirm(w->sale, late, &r, &w->d), REASON_ORDER_EXPIRED);
+    assert_int_equal(sale_confirm(w->sale, &r, &w->d), REASON_ORDER_EXPIRED);
     settle(w->sale, &w->batch);
     sale_sweep(w->sale, late + 1300 * NS_PER_S, 100);
     settle(w->sale, &w->batch);
-    assert_int_equal(sale_confirm(w->sale, late, &r, &w->d), REASON_LATER);
+    assert_int_equal(sale_confirm(w->sale, &r, &w->d), REASON_LATER);
     settle(w->sale, &w->batch);
     assert_int_equal(shown(w).sold, 4);
     assert_int_equal(order_get(&w->sale->orders, 1)->status, ORDER_PAID);
@@ -380,6 +396,7 @@ int main(void)
         TEST(test_refusals_are_not_stored),
         TEST(test_limit_counts_held_and_sold),
         TEST(test_sold_out_sells_no_part),
+        TEST(test_sold_out_waits_for_the_disk),
         TEST(test_shown_is_durable),
         TEST(test_states),
         TEST(test_presale),

@@ -27,6 +27,8 @@ struct answer {
     char reason[64], http[8], retry[8], problem[256], gate[256], replayed[8];
     uint8_t payload[8192];
     size_t payload_n;
+    uint8_t *large; /* what does not fit there; the test frees it */
+    size_t large_n;
 };
 
 struct world {
@@ -59,6 +61,12 @@ static void on_answer(struct rpc_call *call, const struct rpc_reply *r)
     a->payload_n = r->payload.n < sizeof a->payload ? r->payload.n : 0;
     if (a->payload_n > 0)
         memcpy(a->payload, r->payload.p, a->payload_n);
+    if (a->payload_n < r->payload.n) {
+        a->large = malloc(r->payload.n);
+        assert_non_null(a->large);
+        memcpy(a->large, r->payload.p, r->payload.n);
+        a->large_n = r->payload.n;
+    }
     for (unsigned i = 0; i < r->meta_n; i++) {
         const struct rpc_meta *m = &r->meta[i];
         if (slice_eq(m->name, SLICE_LIT("rushgate-reason")))
@@ -183,6 +191,23 @@ static void on_commit(evutil_socket_t fd, short what, void *arg)
     service_on_commit(&((struct world *)arg)->service);
 }
 
+static void dial(struct world *w, uint32_t connections)
+{
+    struct addr a;
+
+    assert_int_equal(addr_parse(slice_str(w->address), 0, &a, NULL), 0);
+    struct rpc_endpoint_config ep = {
+        .address = slice_str(w->address), .sa = (const struct sockaddr *)&a.sa, .sa_len = a.len};
+    struct rpc_client_config cfg = {.name = SLICE_LIT("test"),
+                                    .endpoints = &ep,
+                                    .endpoints_n = 1,
+                                    .connections = connections,
+                                    .max_in_flight = 1000,
+                                    .connect_timeout_ms = 1000,
+                                    .eject_failures = 1000};
+    w->rpc = rpc_client_new(&w->loop, &cfg);
+}
+
 static int setup(void **state)
 {
     struct world *w = calloc(1, sizeof *w);
@@ -203,16 +228,7 @@ static int setup(void **state)
     int fd = addr_listen(&a, &opt);
     assert_true(fd >= 0);
     service_listen(&w->service, fd);
-    struct rpc_endpoint_config ep = {
-        .address = slice_str(w->address), .sa = (const struct sockaddr *)&a.sa, .sa_len = a.len};
-    struct rpc_client_config cfg = {.name = SLICE_LIT("test"),
-                                    .endpoints = &ep,
-                                    .endpoints_n = 1,
-                                    .connections = 2,
-                                    .max_in_flight = 1000,
-                                    .connect_timeout_ms = 1000,
-                                    .eject_failures = 1000};
-    w->rpc = rpc_client_new(&w->loop, &cfg);
+    dial(w, 2);
     loop_timer_init(&w->begin, on_begin);
     create(w, 100, 50);
     *state = w;
@@ -396,6 +412,140 @@ static void test_conflict(void **state)
     assert_int_equal(available(w), 97);
 }
 
+/* A text ends at its NUL in memory; what stood behind it must not vanish. */
+static void test_nul_in_a_text(void **state)
+{
+    static const struct {
+        struct slice path, payload;
+        const char *field;
+    } bad[] = {
+        {SLICE_LIT(BOX "CreateEvent"), SLICE_LIT("\x0a\x08nul\0junk"), "slug"},
+        {SLICE_LIT(BOX "CreateEvent"),
+         SLICE_LIT("\x0a\x01n\x42\x05\x12\x03"
+                   "a\0b"),
+         "items.name"},
+        {SLICE_LIT(BOX "CreateOrder"),
+         SLICE_LIT("\x0a\x03gig\x12\x02"
+                   "a\0"),
+         "item"},
+    };
+    struct world *w = *state;
+    char want[128];
+
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        add_order(w, "ann", "k", 1);
+        w->requests[0].path = bad[i].path;
+        w->requests[0].payload = bad[i].payload;
+        struct answer *a = go(w);
+        assert_string_equal(a->http, "400");
+        assert_string_equal(a->reason, "invalid-request");
+        snprintf(want, sizeof want,
+                 "{\"errors\":[{\"path\":\"%s\",\"message\":\"must not contain a NUL\"}]}",
+                 bad[i].field);
+        assert_string_equal(a->problem, want);
+    }
+    /* A NUL elsewhere is a number's: of `quantity`, and of a field that is not known. */
+    add_order(w, "ann", "k", 1);
+    w->requests[0].payload = SLICE_LIT("\x0a\x03gig\x12\x01\x61\x18\0\xfa\x01\x02\0\0");
+    assert_string_equal(go(w)->http, "201");
+}
+
+static void add_list(struct world *w, const char *buyer, int32_t page_size)
+{
+    Rushgate__Boxoffice__V1__ListOrdersRequest m =
+        RUSHGATE__BOXOFFICE__V1__LIST_ORDERS_REQUEST__INIT;
+
+    m.event = (char *)"gig";
+    m.page_size = page_size;
+    add(w, BOX "ListOrders", &m.base, buyer, NULL);
+}
+
+static void add_confirm(struct world *w, const char *buyer, char *code)
+{
+    Rushgate__Boxoffice__V1__OrderActionRequest m =
+        RUSHGATE__BOXOFFICE__V1__ORDER_ACTION_REQUEST__INIT;
+
+    m.event = (char *)"gig";
+    m.code = code;
+    add(w, BOX "ConfirmOrder", &m.base, buyer, NULL);
+}
+
+/* A page reads past the orders that are too new for it; what it finds behind them must be durable,
+ * too. */
+static void test_list_shows_what_is_durable(void **state)
+{
+    struct world *w = *state;
+    char code[CODE_LEN + 1];
+    struct answer *a = one_order(w, "ann", "a", 1);
+
+    code_write(&w->service.sale->code, 1, code);
+    rpc_client_free(&w->rpc);
+    dial(w, 1); /* the calls arrive in their order */
+    one_order(w, "bob", "a", 1);
+    fault.wal_write = SQLITE_FULL;
+    add_confirm(w, "ann", code);
+    add_order(w, "ann", "b", 1);
+    add_list(w, "ann", 1);
+    a = go(w);
+    assert_string_equal(a[0].reason, "store-unavailable");
+    assert_string_equal(a[1].reason, "store-unavailable");
+    /* Refused like the confirmation that it waited for. */
+    assert_string_equal(a[2].reason, "store-unavailable");
+    fault.wal_write = 0;
+    until_taken(w, "c");
+    add_list(w, "ann", 50);
+    a = go(w);
+    Rushgate__Boxoffice__V1__ListOrdersResponse *r =
+        rushgate__boxoffice__v1__list_orders_response__unpack(NULL, a->payload_n, a->payload);
+    assert_non_null(r);
+    assert_int_equal(r->n_results, 2);
+    assert_int_equal(r->results[1]->status, RUSHGATE__BOXOFFICE__V1__ORDER_STATUS__pending);
+    rushgate__boxoffice__v1__list_orders_response__free_unpacked(r, NULL);
+}
+
+/* A thousand events of 64 items would be some 20 MB. */
+static void test_page_of_events_is_bounded(void **state)
+{
+    struct world *w = *state;
+    char names[80][16], long_name[EVENT_NAME_MAX + 1], items[EVENT_ITEMS_MAX][8];
+    unsigned found = 0, pages = 0;
+    char token[16] = "";
+
+    memset(long_name, 'n', EVENT_NAME_MAX);
+    long_name[EVENT_NAME_MAX] = '\0';
+    for (unsigned i = 0; i < 80; i++) {
+        snprintf(names[i], sizeof names[i], "event-%u", i);
+        struct event_spec spec = spec_make(names[i], 0, 1, 10);
+        spec.items_n = EVENT_ITEMS_MAX;
+        for (unsigned k = 0; k < EVENT_ITEMS_MAX; k++) {
+            snprintf(items[k], sizeof items[k], "item-%u", k);
+            spec.items[k] = spec.items[0];
+            spec.items[k].slug = slice_str(items[k]);
+            spec.items[k].name = slice_str(long_name);
+        }
+        create_event(w->service.sale, &spec);
+    }
+    one_order(w, "ann", "k", 1); /* makes them durable with it */
+    do {
+        Rushgate__Boxoffice__V1__ListEventsRequest m =
+            RUSHGATE__BOXOFFICE__V1__LIST_EVENTS_REQUEST__INIT;
+        m.page_size = 1000;
+        m.page_token = token;
+        add(w, BOX "ListEvents", &m.base, NULL, NULL);
+        struct answer *a = go(w);
+        assert_in_range(a->large_n, 8192, (1 << 20) + 65536);
+        Rushgate__Boxoffice__V1__ListEventsResponse *r =
+            rushgate__boxoffice__v1__list_events_response__unpack(NULL, a->large_n, a->large);
+        assert_non_null(r);
+        found += (unsigned)r->n_results;
+        snprintf(token, sizeof token, "%s", r->next_page_token);
+        rushgate__boxoffice__v1__list_events_response__free_unpacked(r, NULL);
+        free(a->large);
+    } while (++pages < 5 && token[0] != '\0');
+    assert_int_equal(found, 81);
+    assert_int_equal(pages, 2);
+}
+
 static void test_unknown_method_and_garbage(void **state)
 {
     struct world *w = *state;
@@ -441,6 +591,9 @@ int main(void)
         TEST(test_disk_full),
         TEST(test_unknown_outcome),
         TEST(test_conflict),
+        TEST(test_nul_in_a_text),
+        TEST(test_list_shows_what_is_durable),
+        TEST(test_page_of_events_is_bounded),
         TEST(test_unknown_method_and_garbage),
         TEST(test_stats),
     };

@@ -154,7 +154,7 @@ static void test_foreign_change_is_noticed(void **state)
     assert_int_equal(meddle(w, "UPDATE orders SET status = 4; DELETE FROM units"), SQLITE_OK);
     code_write(&w->sale->code, 1, code);
     struct order_ref r = {SLICE_LIT("gig"), slice_str(code), SLICE_LIT("ann"), SLICE_NONE, NULL};
-    assert_int_equal(sale_confirm(w->sale, T0, &r, &w->d), REASON_LATER);
+    assert_int_equal(sale_confirm(w->sale, &r, &w->d), REASON_LATER);
     assert_int_equal(commit(w), STORE_CONFLICT);
 }
 
@@ -313,6 +313,27 @@ static void test_damage_is_seen(void **state)
            "INSERT INTO orders SELECT 50, event, item, quantity, 4, buyer, idempotency_key,"
            " created_ns + 5, expires_ns, secret FROM orders",
            true);
+    /* two within a day, though the first of the key is two days old */
+    damage(w,
+           "INSERT INTO orders SELECT 50, event, item, quantity, 4, buyer, idempotency_key,"
+           " created_ns + 172800000000000, expires_ns + 172800000000000, secret FROM orders;"
+           "INSERT INTO orders SELECT 51, event, item, quantity, 4, buyer, idempotency_key,"
+           " created_ns + 5, expires_ns, secret FROM orders WHERE id = 50",
+           true);
+}
+
+/* A key may be used again after a day. */
+static void test_old_key_is_no_damage(void **state)
+{
+    struct world *w = *state;
+
+    order(w, "k", 3);
+    assert_int_equal(commit(w), STORE_OK);
+    assert_int_equal(meddle(w, "INSERT INTO orders SELECT 50, event, item, quantity, 4, buyer,"
+                               " idempotency_key, created_ns + 86400000000000,"
+                               " expires_ns + 86400000000000, secret FROM orders"),
+                     SQLITE_OK);
+    assert_int_equal(check(w), 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -331,6 +352,7 @@ int main(void)
         TEST(test_fsync_fails_but_was_done),
         TEST(test_checkpoint_fails),
         TEST(test_damage_is_seen),
+        TEST(test_old_key_is_no_damage),
     };
     log_open("/dev/null");
     fault_vfs_install();
