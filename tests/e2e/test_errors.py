@@ -262,10 +262,32 @@ def test_service_that_is_not_exposed(shared):
         assert_problem(shared.client.post(path), 404, "no-route")
 
 
+def documented_reasons():
+    """The words of the table in docs/api.md, "Errors"."""
+    with open(os.path.join(ROOT, "docs", "api.md")) as f:
+        section = f.read().split("## Errors", 1)[1].split("\n## ", 1)[0]
+    return set(re.findall(r"`([a-z-]+)`", section))
+
+
+def words_of(path, pattern):
+    with open(os.path.join(ROOT, *path.split("/"))) as f:
+        found = set(re.findall(pattern, f.read(), re.DOTALL))
+    assert len(found) > 10, (path, found)
+    return found
+
+
+@pytest.mark.parametrize("path, pattern", [
+    ("src/http/fault.def", r'FAULT\([A-Z_]+, \d+, "([a-z-]+)"'),
+    ("src/boxoffice/core/reasons.def", r'REASON\([A-Z_]+, "([a-z-]+)", (?!OK\b)'),
+    ("src/gate/call_rpc.c", r'\[RPC_[A-Z_]+\] = "([a-z-]+)"'),
+])
+def test_every_word_of_the_sources_is_documented(path, pattern):
+    assert words_of(path, pattern) - documented_reasons() == set()
+
+
 def test_every_reason_is_documented(small, shared):
     """docs/api.md is the contract: it names every word that was seen above."""
-    with open(os.path.join(ROOT, "docs", "api.md")) as f:
-        documented = set(re.findall(r"`([a-z-]+)`", f.read()))
+    documented = documented_reasons()
     seen = {small.client.raw(BAD_FRAMING[name]).reason for name in BAD_FRAMING}
     for request in (
         b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", b"GET / HTTP/2.0\r\nHost: a\r\n\r\n",
@@ -303,7 +325,7 @@ def test_reset_while_sending(small):
 def test_forwarded_for_over_several_lines_is_one_list(make_gateway):
     config = plain_config()
     config["trusted_proxies"] = ["127.0.0.0/8"]
-    config["routes"].append({"name": "inside", "match": {"path": "/inside"}, "allow": ["10.0.0.0/8"],
+    config["routes"].append({"name": "inside", "match": {"path": "/inside"}, "allow": ["10.0.0.0/8", "127.0.0.0/8"],
                              "respond": {"status": 200, "body": "secret"}})
     gateway = make_gateway(base=config).start()
 
@@ -318,6 +340,10 @@ def test_forwarded_for_over_several_lines_is_one_list(make_gateway):
     # The client wrote the first line, the proxy behind it the second.
     assert_problem(ask(b"10.1.1.1", b"8.8.8.8"), 403, "forbidden")
     assert_problem(ask(b"10.1.1.1, 8.8.8.8"), 403, "forbidden")
+    assert ask(b"10.1.1.1:4711").status == 200
+    assert_problem(ask(b"8.8.8.8:4711"), 403, "forbidden")
+    # Whoever cannot be told is nobody's friend.
+    assert_problem(ask(b"unknown"), 403, "forbidden")
 
 
 @pytest.mark.parametrize("header, reason", [(b"X-User-Id", "identity-invalid"),
