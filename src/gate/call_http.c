@@ -36,10 +36,16 @@ static struct slice forwarded_for(struct gate_request *q)
                         SLICE_ARG(peer));
 }
 
-/* Of one hop: by RFC 9110, or because the Connection header says so. */
-static bool is_hop_by_hop(struct slice connection, struct slice name)
+/* Of one hop: by RFC 9110, or because a Connection header says so. */
+static bool is_hop_by_hop(const struct http_request *r, struct slice name)
 {
-    return http_hop_by_hop(name) || (connection.n > 0 && http_list_has(connection, name));
+    if (http_hop_by_hop(name))
+        return true;
+    for (unsigned i = 0; i < r->headers_n; i++)
+        if (slice_eq_nocase(r->headers[i].name, SLICE_LIT("connection")) &&
+            http_list_has(r->headers[i].value, name))
+            return true;
+    return false;
 }
 
 /* As CGI and WSGI see names: without case, '_' and '-' alike. A client's X_User_Id must not arrive
@@ -82,13 +88,12 @@ static bool pass_headers(struct gate_request *q, struct http_client_request *out
     const struct conf_root *root = q->gen->root;
     struct http_header *h =
         arena_alloc(&q->http->arena, (r->headers_n + ADDED_HEADERS) * sizeof(*h));
-    struct slice connection = http_header_get(r, SLICE_LIT("connection"));
     unsigned n = 0;
 
     if (h == NULL)
         return false;
     for (unsigned i = 0; i < r->headers_n; i++)
-        if (!is_hop_by_hop(connection, r->headers[i].name) && !is_replaced(q, r->headers[i].name))
+        if (!is_hop_by_hop(r, r->headers[i].name) && !is_replaced(q, r->headers[i].name))
             h[n++] = r->headers[i];
     h[n++] = (struct http_header){SLICE_LIT("X-Request-Id"), q->request_id};
     h[n++] = (struct http_header){SLICE_LIT("traceparent"), q->traceparent};

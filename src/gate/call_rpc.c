@@ -86,23 +86,46 @@ static const char *reason_of(struct gate_request *q, const struct reply_hints *h
     return "unknown";
 }
 
-static bool is_json_object(struct slice text)
+/* Members of a problem document that the gateway writes itself. */
+static bool is_own_member(const struct json_value *key)
 {
-    struct json_reader r;
-    struct json_value v;
+    static const struct slice own[] = {SLICE_LIT("type"), SLICE_LIT("title"), SLICE_LIT("status"),
+                                       SLICE_LIT("detail"), SLICE_LIT("instance")};
+    char text[64];
 
-    json_init(&r, text);
-    return json_value(&r, &v) && v.kind == JSON_OBJECT && json_skip(&r, &v) && json_end(&r);
+    if (key->text.n > sizeof(text))
+        return false;
+    size_t n = json_unescape(key->text, text);
+    for (unsigned i = 0; i < sizeof(own) / sizeof(*own); i++)
+        if (slice_eq(own[i], slice_of(text, n)))
+            return true;
+    return false;
 }
 
-/* Members of a JSON object, as the metadata brings them, without its braces; "" where it is not
- * one. */
-static struct slice problem_members(struct slice object)
+/* Members of a JSON object, as the metadata brings it, but for our own; "" where it is not one. */
+static struct slice problem_members(struct gate_request *q, struct slice object)
 {
-    object = slice_trim(object);
-    if (object.n <= 2 || !is_json_object(object))
+    char *out = arena_alloc(&q->http->arena, object.n);
+    struct json_value key, v;
+    struct json_reader r;
+    bool first = true;
+    size_t n = 0;
+
+    json_init(&r, object);
+    if (object.n == 0 || out == NULL || !json_value(&r, &v) || v.kind != JSON_OBJECT)
         return SLICE_NONE;
-    return slice_of(object.p + 1, object.n - 2);
+    while (json_member(&r, &first, &key)) {
+        const char *start = key.text.p - 1; /* its quote */
+        if (!json_value(&r, &v) || !json_skip(&r, &v))
+            return SLICE_NONE;
+        if (is_own_member(&key))
+            continue;
+        if (n > 0)
+            out[n++] = ',';
+        memcpy(out + n, start, (size_t)(r.p - start));
+        n += (size_t)(r.p - start);
+    }
+    return r.error == NULL && json_end(&r) ? slice_of(out, n) : SLICE_NONE;
 }
 
 static uint32_t retry_after_of(const struct reply_hints *h, unsigned http_status)
@@ -114,18 +137,31 @@ static uint32_t retry_after_of(const struct reply_hints *h, unsigned http_status
     return http_status == 503 ? RETRY_AFTER_UNAVAILABLE_S : 0;
 }
 
+/* What came back was no proper reply: the service's fault and not the buyer's. */
+static bool is_broken_reply(const struct rpc_reply *reply)
+{
+    return reply->local && reply->status != RPC_UNAVAILABLE &&
+           reply->status != RPC_DEADLINE_EXCEEDED && reply->status != RPC_CANCELLED;
+}
+
 static void refuse_by_status(struct gate_request *q, const struct rpc_reply *reply)
 {
     struct reply_hints h;
     struct refusal why = {.detail = reply->message};
 
+    if (is_broken_reply(reply)) {
+        why.status = 502;
+        why.reason = "bad-gateway";
+        gate_refuse_with(q, &why);
+        return;
+    }
     hints_read(reply, &h);
     why.status = http_status_of(&h, rpc_status_http(reply->status));
     /* A success in the metadata of a failure is a mistake of the service. */
     if (why.status < 400)
         why.status = rpc_status_http(reply->status);
     why.reason = reason_of(q, &h, reply->status);
-    why.members = problem_members(h.problem);
+    why.members = problem_members(q, h.problem);
     why.retry_after_s = retry_after_of(&h, why.status);
     gate_refuse_with(q, &why);
 }

@@ -1,22 +1,35 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Who the client is. Only a trusted proxy is believed: its X-Forwarded-For is read from the right,
- * and the first address that is not a trusted proxy itself is the client. A chain that cannot be
- * parsed ends there, at the proxy that sent it.
+ * and the first address that is not a trusted proxy itself is the client. An entry that is no
+ * address hides whoever is behind it: the client then counts as unknown, which no allow list holds.
  */
 #include <arpa/inet.h>
 #include <string.h>
 
 #include "gate/request.h"
 
+/* "192.0.2.1", "192.0.2.1:4711", "2001:db8::1", "[2001:db8::1]" or "[2001:db8::1]:4711". */
+static struct slice without_port(struct slice s)
+{
+    size_t colon = slice_find(s, ':'), bracket = slice_find(s, ']');
+
+    if (s.n > 0 && s.p[0] == '[')
+        return bracket < s.n && (bracket + 1 == s.n || s.p[bracket + 1] == ':')
+                   ? slice_of(s.p + 1, bracket - 1)
+                   : SLICE_NONE;
+    if (colon < s.n &&
+        slice_find(slice_of(s.p + colon + 1, s.n - colon - 1), ':') == s.n - colon - 1)
+        return slice_of(s.p, colon);
+    return s;
+}
+
 static bool parse_address(struct slice s, uint8_t out[16])
 {
     char text[INET6_ADDRSTRLEN];
     struct in_addr v4;
 
-    s = slice_trim(s);
-    if (s.n >= 2 && s.p[0] == '[' && s.p[s.n - 1] == ']')
-        s = slice_of(s.p + 1, s.n - 2);
+    s = without_port(s);
     if (s.n == 0 || s.n >= sizeof(text))
         return false;
     memcpy(text, s.p, s.n);
@@ -44,12 +57,17 @@ void client_address(struct gate_request *q)
         uint8_t addr[16];
         while (start > 0 && rest.p[start - 1] != ',')
             start--;
-        if (!parse_address(slice_of(rest.p + start, rest.n - start), addr))
+        struct slice entry = slice_trim(slice_of(rest.p + start, rest.n - start));
+        rest.n = start > 0 ? start - 1 : 0;
+        if (entry.n == 0)
+            continue; /* lists may have empty elements (RFC 9110, 5.6.1) */
+        if (!parse_address(entry, addr)) {
+            q->client_unknown = true;
             return;
+        }
         memcpy(q->forwarded, addr, sizeof(addr));
         q->client = q->forwarded;
         if (!conf_cidr_match(root, root->trusted_proxies, addr))
             return;
-        rest.n = start > 0 ? start - 1 : 0;
     }
 }

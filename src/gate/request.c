@@ -52,9 +52,10 @@ static void repeated(struct gate_request *q, struct slice *seen, struct slice va
         q->key_twice = true;
     if (seen != &q->h_forwarded_for)
         return;
-    /* A list over several lines is one list (RFC 9110, 5.3). Without memory nobody is believed. */
+    /* A list over several lines is one list (RFC 9110, 5.3). Without memory the client is unknown.
+     */
     list = arena_printf(&q->http->arena, "%.*s, %.*s", SLICE_ARG(*seen), SLICE_ARG(value));
-    *seen = list.p != NULL ? list : SLICE_LIT(",");
+    *seen = list.p != NULL ? list : SLICE_LIT("unknown");
 }
 
 /* One pass over the headers for all that the phases look at. */

@@ -98,6 +98,7 @@ struct gate_request {
     struct slice vars[ROUTER_VARS_MAX];
     unsigned vars_n;
     bool peer_trusted;
+    bool client_unknown; /* a trusted proxy named somebody, but not by an address */
     bool identity_twice,
         key_twice;         /* the header came more than once: nobody can say which counts */
     const uint8_t *client; /* 16 bytes: the peer, or whom trusted proxies name as the client */

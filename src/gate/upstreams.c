@@ -10,39 +10,33 @@
 #include "base/log.h"
 #include "gate/request.h"
 
-#define ENDPOINTS_MAX 64
-
 /* Biggest response of a plain HTTP upstream that is passed on. */
 #define HTTP_RESPONSE_MAX (8u << 20)
 
-static unsigned endpoints_of(const struct gate *g, const struct conf_root *root,
-                             const struct conf_upstream *conf,
-                             struct rpc_endpoint_config out[ENDPOINTS_MAX])
+static void fill_endpoints(const struct gate *g, const struct conf_root *root,
+                           const struct conf_upstream *conf, struct rpc_endpoint_config *out)
 {
     const struct conf_endpoint *e = conf_at(root, conf->endpoints);
-    unsigned n = conf->endpoints.n < ENDPOINTS_MAX ? conf->endpoints.n : ENDPOINTS_MAX;
 
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < conf->endpoints.n; i++) {
         struct slice sa = conf_slice(root, e[i].sockaddr);
         out[i] = (struct rpc_endpoint_config){
             .address = conf_slice(root, e[i].address),
             .sa = (const struct sockaddr *)(const void *)sa.p,
             .sa_len = (uint32_t)sa.n,
             .health =
-                e[i].stat < CONTROL_ENDPOINTS ? &g->ctx.control->endpoint_down[e[i].stat] : NULL,
+                endpoint_has_word(e[i].stat) ? &g->ctx.control->endpoint_down[e[i].stat] : NULL,
         };
     }
-    return n;
 }
 
 static bool rpc_apply(struct gate *g, struct gate_upstream *u, const struct conf_root *root,
-                      const struct conf_upstream *conf)
+                      const struct conf_upstream *conf, const struct rpc_endpoint_config *endpoints)
 {
-    struct rpc_endpoint_config endpoints[ENDPOINTS_MAX];
     struct rpc_client_config cfg = {
         .name = conf_slice(root, conf->name),
         .endpoints = endpoints,
-        .endpoints_n = endpoints_of(g, root, conf, endpoints),
+        .endpoints_n = conf->endpoints.n,
         .rendezvous = conf->balance == CONF_BALANCE_RENDEZVOUS,
         .connections = conf->connections,
         .max_in_flight = conf->max_in_flight,
@@ -60,13 +54,13 @@ static bool rpc_apply(struct gate *g, struct gate_upstream *u, const struct conf
 }
 
 static bool http_apply(struct gate *g, struct gate_upstream *u, const struct conf_root *root,
-                       const struct conf_upstream *conf)
+                       const struct conf_upstream *conf,
+                       const struct rpc_endpoint_config *endpoints)
 {
-    struct rpc_endpoint_config endpoints[ENDPOINTS_MAX];
     struct http_client_config cfg = {
         .name = conf_slice(root, conf->name),
         .endpoints = endpoints,
-        .endpoints_n = endpoints_of(g, root, conf, endpoints),
+        .endpoints_n = conf->endpoints.n,
         .rendezvous = conf->balance == CONF_BALANCE_RENDEZVOUS,
         .max_in_flight = conf->max_in_flight,
         .max_idle = conf->max_idle,
@@ -85,10 +79,20 @@ static bool http_apply(struct gate *g, struct gate_upstream *u, const struct con
     return u->http != NULL;
 }
 
+/* The clients copy what they are told. */
 static bool apply(struct gate *g, struct gate_upstream *u, const struct conf_root *root,
                   const struct conf_upstream *conf)
 {
-    return conf->protocol == CONF_GRPC ? rpc_apply(g, u, root, conf) : http_apply(g, u, root, conf);
+    struct rpc_endpoint_config *endpoints = calloc(conf->endpoints.n + 1, sizeof(*endpoints));
+    bool ok;
+
+    if (endpoints == NULL)
+        return false;
+    fill_endpoints(g, root, conf, endpoints);
+    ok = conf->protocol == CONF_GRPC ? rpc_apply(g, u, root, conf, endpoints)
+                                     : http_apply(g, u, root, conf, endpoints);
+    free(endpoints);
+    return ok;
 }
 
 static struct gate_upstream *upstream_find(struct gate *g, struct slice name, uint32_t protocol)

@@ -82,16 +82,37 @@ static void test_proxy_names_the_client(void **state)
     assert_true(f.q.peer_trusted);
 }
 
-static void test_chain_ends_at_nonsense(void **state)
+static void test_nonsense_hides_the_client(void **state)
+{
+    static const char *const bad[] = {
+        "203.0.113.9, unknown, 10.2.3.4",
+        "1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17.18.19.20.21",
+        "[::1",
+        "[::1]x",
+        "_hidden",
+    };
+
+    (void)state;
+    peer(10, 0, 0, 1);
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        f.q.client_unknown = false;
+        f.q.h_forwarded_for = slice_str(bad[i]);
+        client_address(&f.q);
+        assert_true(f.q.client_unknown);
+    }
+}
+
+static void test_ports_and_empty_elements(void **state)
 {
     (void)state;
     peer(10, 0, 0, 1);
-    f.q.h_forwarded_for = SLICE_LIT("203.0.113.9, unknown, 10.2.3.4");
-    expect_client(10, 2, 3, 4);
-    f.q.h_forwarded_for = SLICE_LIT(",");
+    f.q.h_forwarded_for = SLICE_LIT("10.1.1.1, 203.0.113.9:5555,");
+    expect_client(203, 0, 113, 9);
+    f.q.h_forwarded_for = SLICE_LIT("203.0.113.9 , [::1]:4711");
+    expect_client(203, 0, 113, 9);
+    f.q.h_forwarded_for = SLICE_LIT(" ,");
     expect_client(10, 0, 0, 1);
-    f.q.h_forwarded_for = SLICE_LIT("1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17.18.19.20.21");
-    expect_client(10, 0, 0, 1);
+    assert_false(f.q.client_unknown);
 }
 
 static void test_all_trusted(void **state)
@@ -148,9 +169,13 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_stranger_is_not_believed),  T(test_proxy_names_the_client),
-        T(test_chain_ends_at_nonsense),    T(test_all_trusted),
-        T(test_ids_are_passed_on),         T(test_bad_ids_are_replaced),
+        T(test_stranger_is_not_believed),
+        T(test_proxy_names_the_client),
+        T(test_nonsense_hides_the_client),
+        T(test_ports_and_empty_elements),
+        T(test_all_trusted),
+        T(test_ids_are_passed_on),
+        T(test_bad_ids_are_replaced),
         T(test_later_traceparent_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
