@@ -5,11 +5,11 @@
  */
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "admin/parts.h"
 #include "base/clock.h"
+#include "base/ip.h"
 #include "http/method.h"
 
 /* Room that everything but the strings needs at most. */
@@ -72,18 +72,8 @@ static void put_ms(struct buf *out, uint64_t ns)
 
 static void put_address(struct buf *out, const uint8_t addr[16])
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    char text[INET6_ADDRSTRLEN];
-
-    if (memcmp(addr, mapped, sizeof mapped) == 0) {
-        for (unsigned i = 12; i < 16; i++) {
-            buf_u64(out, addr[i]);
-            if (i < 15)
-                buf_char(out, '.');
-        }
-    } else if (inet_ntop(AF_INET6, addr, text, sizeof text) != NULL) {
-        buf_str(out, text);
-    }
+    if (buf_reserve(out, IP_TEXT_MAX))
+        out->n += ip_text(addr, out->p + out->n);
 }
 
 static void put_number(struct buf *out, const char *key, uint64_t n)

@@ -116,6 +116,24 @@ size_t utf8_len(struct slice s)
     return len;
 }
 
+void buf_utf8_next(struct buf *b, struct slice *s)
+{
+    size_t n = utf8_len(*s);
+
+    if (n > 0)
+        buf_add(b, s->p, n);
+    else
+        buf_str(b, "\xef\xbf\xbd");
+    n = n > 0 ? n : 1;
+    *s = slice_of(s->p + n, s->n - n);
+}
+
+void buf_utf8(struct buf *b, struct slice s)
+{
+    while (s.n > 0)
+        buf_utf8_next(b, &s);
+}
+
 static bool json_plain(unsigned char c)
 {
     return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
@@ -151,14 +169,9 @@ void buf_json(struct buf *b, struct slice s)
             json_escape(b, (unsigned char)s.p[i++]);
             continue;
         }
-        size_t len = utf8_len(slice_of(s.p + i, s.n - i));
-        if (len == 0) {
-            buf_str(b, "\xef\xbf\xbd");
-            i++;
-        } else {
-            buf_add(b, s.p + i, len);
-            i += len;
-        }
+        struct slice rest = slice_of(s.p + i, s.n - i);
+        buf_utf8_next(b, &rest);
+        i = s.n - rest.n;
     }
     buf_char(b, '"');
 }

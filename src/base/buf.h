@@ -77,6 +77,12 @@ void buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((form
  * parses. */
 void buf_json(struct buf *b, struct slice s);
 
+/* Appends the character at the start of s (not empty), or U+FFFD for a byte that is no UTF-8, and
+ * takes it off s. */
+void buf_utf8_next(struct buf *b, struct slice *s);
+/* Text of any origin: as above, all of s. */
+void buf_utf8(struct buf *b, struct slice s);
+
 /* Drops the first n bytes. */
 void buf_consume(struct buf *b, size_t n);
 

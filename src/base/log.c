@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -36,6 +38,11 @@ enum log_level log_get_level(void)
     return the_log.level;
 }
 
+const char *log_level_name(enum log_level level)
+{
+    return level_names[level];
+}
+
 int log_level_by_name(const char *name)
 {
     for (int i = 0; i < (int)(sizeof level_names / sizeof *level_names); i++)
@@ -44,13 +51,35 @@ int log_level_by_name(const char *name)
     return -1;
 }
 
-/* Root writing into a directory of the service's user must not be led elsewhere by a symbolic link.
- */
+/* Root writes into a directory of the service's user, who may have put a link or a pipe there. */
+static bool may_be_log(int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return false;
+    return S_ISCHR(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink == 1);
+}
+
 static int open_append(const char *path)
 {
-    int follow = geteuid() == 0 ? O_NOFOLLOW : 0;
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | follow, 0640);
-    return fd < 0 ? -errno : fd;
+    bool root = geteuid() == 0;
+    /* O_NONBLOCK: a pipe without a reader must not hold up the process that opens it. */
+    int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    int fd = open(path, root ? flags | O_NOFOLLOW : flags, 0640);
+
+    if (fd < 0)
+        return -errno;
+    if (root && !may_be_log(fd)) {
+        close(fd);
+        return -EPERM;
+    }
+    return fd;
+}
+
+int log_descriptor(void)
+{
+    return the_log.fd;
 }
 
 int log_open(const char *path)

@@ -22,14 +22,21 @@ enum log_level {
 void log_init(const char *process);
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
-/* "error" "warn" "notice" "info" "debug"; -1 where it is none of them. */
+/* "error" "warn" "notice" "info" "debug". */
+const char *log_level_name(enum log_level level);
+/* -1 where it is none of them. */
 int log_level_by_name(const char *name);
 
-/* Opens (creating, appending) path for the log; NULL means stderr. 0 or -errno, the old one
- * staying. */
+/*
+ * Opens (creating, appending) path for the log; NULL means stderr. 0 or -errno, the old one
+ * staying. Never waits, and root is not led astray by whoever owns the directory: -ELOOP for a
+ * symbolic link, -EPERM for what is neither a plain file with one name nor a character device.
+ */
 int log_open(const char *path);
 /* Opens the same path again, for logrotate. 0 or -errno, the old descriptor staying. */
 int log_reopen(void);
+/* The log's descriptor, which stays the log's. */
+int log_descriptor(void);
 
 void log_write(enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3), cold));

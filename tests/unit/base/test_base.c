@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/ip.h"
 #include "base/slice.h"
 
 static void test_decimal(void **state)
@@ -35,6 +36,29 @@ static void test_utf8(void **state)
     assert_int_equal(utf8_len(SLICE_LIT("\xed\xa0\x80")), 0);     /* surrogate */
     assert_int_equal(utf8_len(SLICE_LIT("\xf4\x90\x80\x80")), 0); /* above U+10FFFF */
     assert_int_equal(utf8_len(SLICE_LIT("\xe2\x82")), 0);         /* cut short */
+}
+
+static void test_text_of_any_origin(void **state)
+{
+    struct buf b = {0};
+
+    (void)state;
+    buf_utf8(&b, SLICE_LIT("a\xff\xc3\xa9\xe2\x82"));
+    assert_string_equal(buf_cstr(&b), "a\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd");
+    buf_free(&b);
+}
+
+static void test_ip_text(void **state)
+{
+    static const uint8_t v4[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 2, 255};
+    static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 1};
+    char text[IP_TEXT_MAX];
+
+    (void)state;
+    assert_int_equal(ip_text(v4, text), 11);
+    assert_string_equal(text, "192.0.2.255");
+    assert_int_equal(ip_text(v6, text), 11);
+    assert_string_equal(text, "2001:db8::1");
 }
 
 static void test_json_string(void **state)
@@ -83,7 +107,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decimal),     cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_json_string), cmocka_unit_test(test_arena_large_and_small),
+        cmocka_unit_test(test_json_string), cmocka_unit_test(test_text_of_any_origin),
+        cmocka_unit_test(test_ip_text),     cmocka_unit_test(test_arena_large_and_small),
         cmocka_unit_test(test_iso8601),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
