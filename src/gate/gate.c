@@ -208,6 +208,11 @@ void gate_drain(struct gate *g)
     http_server_drain(g->http);
 }
 
+void gate_resume(struct gate *g)
+{
+    http_server_resume(g->http);
+}
+
 bool gate_idle(const struct gate *g)
 {
     return http_server_connections(g->http) == 0 && g->calls == 0;

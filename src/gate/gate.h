@@ -54,6 +54,8 @@ void gate_take_queue(struct gate *g);
 
 /* Stops accepting and closes connections as they become idle. */
 void gate_drain(struct gate *g);
+/* Accepts again; the listeners must be open still. */
+void gate_resume(struct gate *g);
 /* True when no client connection and no call to an upstream is left. */
 bool gate_idle(const struct gate *g);
 

@@ -189,6 +189,9 @@ void http_server_take_queue(struct http_server *s)
     for (struct listener *l = s->listeners; l != NULL; l = l->next)
         while (!s->accept_paused && accept_one(s, l->fd))
             ;
+    /* They have the same second to ask as those who were there when draining began. */
+    if (s->draining)
+        loop_defer(s->loop, &s->drain);
 }
 
 void http_server_drain(struct http_server *s)
@@ -198,6 +201,17 @@ void http_server_drain(struct http_server *s)
     s->draining = true;
     watch_listeners(s, false);
     loop_defer(s->loop, &s->drain);
+}
+
+void http_server_resume(struct http_server *s)
+{
+    if (!s->draining)
+        return;
+    s->draining = false;
+    loop_hook_cancel(&s->drain);
+    loop_timer_disarm(s->loop, &s->drain_timer);
+    if (!s->accept_paused)
+        watch_listeners(s, true);
 }
 
 uint32_t http_server_connections(const struct http_server *s)

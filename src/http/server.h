@@ -111,6 +111,8 @@ int http_server_listen(struct http_server *s, int fd) __attribute__((warn_unused
  * "Connection: close". One that never asked yet has a second to do so.
  */
 void http_server_drain(struct http_server *s);
+/* Ends draining: accepts again. Connections that were told to close still do. */
+void http_server_resume(struct http_server *s);
 /* Accepts what the listeners' queues hold. For a drain whose listeners nobody serves afterwards:
  * what is still queued when they are closed is reset. */
 void http_server_take_queue(struct http_server *s);
