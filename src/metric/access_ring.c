@@ -163,6 +163,7 @@ bool access_ring_take(struct access_ring *r, struct access_record *rec, char *sc
                       uint64_t *bad)
 {
     uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+    /* Pairs with the release store in access_ring_put: the record's bytes are there. */
     uint64_t head = atomic_load_explicit(&r->head, memory_order_acquire);
     uint64_t there = head - tail;
     struct wire w;
@@ -176,6 +177,7 @@ bool access_ring_take(struct access_ring *r, struct access_record *rec, char *sc
         w.mark = 0;
     if (w.mark == 0 || !wire_valid(&w, there)) {
         (*bad)++;
+        /* As below, of bytes that nobody wants. */
         atomic_store_explicit(&r->tail, head, memory_order_release);
         return false;
     }

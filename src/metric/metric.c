@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Histogram arithmetic and the names of the routes' counters.
+ * Histogram arithmetic and what readers of the zone need.
  *
  * Bounds are mantissa << octave with four mantissas an octave, the powers of 2^(1/4) times 1000 ns.
  * So a bucket is found by one count of leading zeros and three comparisons, without a table or a
@@ -8,10 +8,7 @@
  */
 #include "metric/metric.h"
 
-#include <stdio.h>
-#include <string.h>
-
-#include "base/hash.h"
+#include <stddef.h>
 
 #define PER_OCTAVE 4u
 
@@ -57,40 +54,6 @@ uint64_t histogram_quantile_ns(const uint64_t count[HISTOGRAM_BUCKETS], double q
     return UINT64_MAX;
 }
 
-/* The name as it stands in the zone: a long one keeps its start and is told apart by a hash. */
-static void shorten(char out[METRIC_NAME_MAX], const char *name)
-{
-    size_t n = strlen(name);
-
-    memset(out, 0, METRIC_NAME_MAX);
-    if (n < METRIC_NAME_MAX)
-        memcpy(out, name, n);
-    else
-        snprintf(out, METRIC_NAME_MAX, "%.*s~%08x", METRIC_NAME_MAX - 10, name,
-                 (unsigned)hash64(slice_of(name, n), 0));
-}
-
-uint32_t metric_route_index(struct metric_zone *z, const char *name)
-{
-    char want[METRIC_NAME_MAX];
-
-    shorten(want, name);
-    if (want[0] == '\0')
-        return 0;
-    for (uint32_t i = 1; i < METRIC_ROUTES; i++) {
-        char *slot = z->route_name[i];
-        if (slot[0] == '\0') {
-            memcpy(slot + 1, want + 1, METRIC_NAME_MAX - 1);
-            /* The first byte makes the name visible; pairs with the load in metric_route_name. */
-            __atomic_store_n(slot, want[0], __ATOMIC_RELEASE);
-            return i;
-        }
-        if (memcmp(slot, want, METRIC_NAME_MAX) == 0)
-            return i;
-    }
-    return 0;
-}
-
 const char *metric_route_name(const struct metric_zone *z, uint32_t i)
 {
     const char *name;
@@ -98,6 +61,7 @@ const char *metric_route_name(const struct metric_zone *z, uint32_t i)
     if (i == 0 || i >= METRIC_ROUTES)
         return NULL;
     name = z->route_name[i];
+    /* Pairs with the release stores in route_names.c. */
     if (__atomic_load_n(name, __ATOMIC_ACQUIRE) == '\0' || name[METRIC_NAME_MAX - 1] != '\0')
         return NULL;
     return name;

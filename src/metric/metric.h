@@ -60,7 +60,7 @@ struct metric_zone {
     struct zone_header head;
     char route_name[METRIC_ROUTES]
                    [METRIC_NAME_MAX]; /* NUL-terminated, "" unused; written by the master before a
-                            generation that uses the index is published */
+                            generation that uses the index is published (route_names.h) */
     struct metric_block blocks[CONTROL_SLOTS];
 };
 
@@ -77,10 +77,8 @@ static inline void histogram_record(struct histogram *h, uint64_t ns)
     metric_add(&h->sum_ns, ns);
 }
 
-/* Index of a route's counters: the one it had before, else a fresh one; 0 ("no route") when all are
- * taken. Master only. */
-uint32_t metric_route_index(struct metric_zone *z, const char *name);
-/* Name of an index in use, NULL for index 0 and free ones. Any process, at any time. */
+/* Name of an index in use, NULL for index 0 and free ones. Any process, at any time; what it
+ * returns stays as it is while the process holds its generation (metric/route_names.h). */
 const char *metric_route_name(const struct metric_zone *z, uint32_t i);
 
 /*

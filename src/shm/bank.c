@@ -8,7 +8,7 @@
  *
  * Order of a publication, all by the master:
  *   1. pick a bank that is neither current nor of a generation that a slot may still read
- *   2. generation[bank] = 0          bank_of no longer finds it
+ *   2. generation[bank] = 0          it holds nothing
  *   3. copy                          nobody reads it
  *   4. generation[bank] = generation
  *   5. current = {generation, bank}  release: who loads this word (acquire) sees 2 to 4
@@ -64,35 +64,6 @@ struct bank_ref bank_current(const struct bank_zone *z)
     return (struct bank_ref){(const char *)z + bank_off(z, (unsigned)(word & 0xff)), word >> 8};
 }
 
-struct bank_ref bank_of(const struct bank_zone *z, uint64_t generation)
-{
-    uint64_t current = atomic_load_explicit(&z->current, memory_order_acquire) >> 8;
-
-    if (generation == 0 || generation > current)
-        return (struct bank_ref){NULL, 0};
-    for (unsigned i = 0; i < BANK_COUNT; i++)
-        if (atomic_load_explicit(&z->generation[i], memory_order_relaxed) == generation)
-            return (struct bank_ref){(const char *)z + bank_off(z, i), generation};
-    return (struct bank_ref){NULL, 0};
-}
-
-/* The lowest generation that some slot holds, UINT64_MAX: none does. */
-static uint64_t lowest_held(const struct control *c, unsigned *holder)
-{
-    uint64_t lowest = UINT64_MAX;
-
-    for (unsigned i = 0; i < CONTROL_SLOTS; i++) {
-        /* Pairs with the release store in slot_pin: what that process read of a bank below this
-         * word, it has read. */
-        uint64_t g = atomic_load_explicit(&c->slots[i].oldest_generation, memory_order_acquire);
-        if (g < lowest) {
-            lowest = g;
-            *holder = i;
-        }
-    }
-    return lowest;
-}
-
 /* True for a bank that is empty, was never published, or is of a generation that nobody holds. */
 static bool bank_reusable(uint64_t generation, uint64_t current, uint64_t lowest)
 {
@@ -101,7 +72,7 @@ static bool bank_reusable(uint64_t generation, uint64_t current, uint64_t lowest
     return generation != current && generation < lowest;
 }
 
-/* The reusable bank that was filled longest ago, so that rollback reaches far; -1: none. */
+/* The reusable bank that was filled longest ago; -1: none. */
 static int bank_spare(const struct bank_zone *z, uint64_t current, uint64_t lowest)
 {
     uint64_t best_generation = UINT64_MAX;
@@ -121,8 +92,9 @@ static int bank_spare(const struct bank_zone *z, uint64_t current, uint64_t lowe
     return best;
 }
 
-int bank_publish(struct bank_zone *z, const struct control *c, const void *data, size_t size,
-                 uint64_t generation, unsigned *holder)
+/* The bank to copy into, or what bank_publish says when there is none. */
+static int bank_choose(const struct bank_zone *z, const struct control *c, size_t size,
+                       uint64_t generation, unsigned *holder)
 {
     uint64_t current = atomic_load_explicit(&z->current, memory_order_relaxed) >> 8;
     int bank;
@@ -131,9 +103,25 @@ int bank_publish(struct bank_zone *z, const struct control *c, const void *data,
         return -EFBIG;
     if (generation <= current || generation >> 56 != 0)
         return -EINVAL;
-    bank = bank_spare(z, current, lowest_held(c, holder));
+    bank = bank_spare(z, current, slots_lowest_held(c, holder));
+    return bank < 0 ? -EBUSY : bank;
+}
+
+int bank_publishable(const struct bank_zone *z, const struct control *c, size_t size,
+                     uint64_t generation, unsigned *holder)
+{
+    int bank = bank_choose(z, c, size, generation, holder);
+
+    return bank < 0 ? bank : 0;
+}
+
+int bank_publish(struct bank_zone *z, const struct control *c, const void *data, size_t size,
+                 uint64_t generation, unsigned *holder)
+{
+    int bank = bank_choose(z, c, size, generation, holder);
+
     if (bank < 0)
-        return -EBUSY;
+        return bank;
     atomic_store_explicit(&z->generation[bank], 0, memory_order_relaxed);
     memcpy((char *)z + bank_off(z, (unsigned)bank), data, size);
     atomic_store_explicit(&z->generation[bank], generation, memory_order_relaxed);

@@ -44,8 +44,6 @@ void bank_zone_init(struct bank_zone *z, size_t bank_size);
 /* The current snapshot. Readers call it once per request or turn; it stays valid while the reader's
  * slot publishes an oldest_generation at or below its generation. */
 struct bank_ref bank_current(const struct bank_zone *z);
-/* The snapshot of an earlier generation that is still in its bank (rollback), or data NULL. */
-struct bank_ref bank_of(const struct bank_zone *z, uint64_t generation);
 
 /*
  * Master: copies size bytes into a spare bank as `generation`, which is larger than all before, and
@@ -54,5 +52,9 @@ struct bank_ref bank_of(const struct bank_zone *z, uint64_t generation);
  */
 int bank_publish(struct bank_zone *z, const struct control *c, const void *data, size_t size,
                  uint64_t generation, unsigned *holder) __attribute__((warn_unused_result));
+/* Master: 0 when bank_publish would succeed, else its error. It stays so until the next
+ * publication: nobody but the master takes banks. */
+int bank_publishable(const struct bank_zone *z, const struct control *c, size_t size,
+                     uint64_t generation, unsigned *holder) __attribute__((warn_unused_result));
 
 #endif

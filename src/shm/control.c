@@ -56,7 +56,23 @@ void slot_reap(struct slot *s, enum slot_state state)
 
 void slot_pin(struct slot *s, uint64_t generation)
 {
-    /* Release: every read of an earlier bank is done; pairs with the acquire load in bank_reusable.
-     */
+    /* Release: every read of an earlier bank is done; pairs with the acquire load in
+     * slots_lowest_held. */
     atomic_store_explicit(&s->oldest_generation, generation, memory_order_release);
+}
+
+uint64_t slots_lowest_held(const struct control *c, unsigned *holder)
+{
+    uint64_t lowest = UINT64_MAX;
+
+    for (unsigned i = 0; i < CONTROL_SLOTS; i++) {
+        /* Pairs with the release store in slot_pin: what that process read of a bank below this
+         * word, it has read. */
+        uint64_t g = atomic_load_explicit(&c->slots[i].oldest_generation, memory_order_acquire);
+        if (g < lowest) {
+            lowest = g;
+            *holder = i;
+        }
+    }
+    return lowest;
 }

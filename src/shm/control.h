@@ -6,15 +6,17 @@
  *   header | master line | slot 0 .. WORKERS-1 (workers) | slot KEEPER | slot BOXOFFICE | endpoint
  * health
  *
- * Ownership is {slot, incarnation}: the master raises `incarnation` before each fork and a process
- * writes only while the slot carries its own. Killed at any instruction, a slot holds values that
- * were true a moment ago; the master clears what matters (oldest_generation) when it reaps, and
- * reaping twice does no harm.
+ * Ownership is {slot, incarnation}: the master raises `incarnation` before each fork, and a process
+ * looks after every turn of its loop whether the slot still carries its own (slot_owned); if not it
+ * writes nothing more and ends. Killed at any instruction, a slot holds values that were true a
+ * moment ago; the master clears what matters (oldest_generation) when it reaps, and reaping twice
+ * does no harm.
  */
 #ifndef SHM_CONTROL_H
 #define SHM_CONTROL_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shm/zone.h"
@@ -44,14 +46,14 @@ struct slot {
     /* Written by the process; state also by the master while no process is there. */
     _Alignas(SHM_LINE) _Atomic uint32_t state; /* enum slot_state */
     _Atomic uint32_t cpu;                      /* core it is pinned to, or UINT32_MAX */
-    _Atomic uint64_t heartbeat_ns; /* monotonic; once a loop turn, at least every second */
+    _Atomic uint64_t heartbeat_ns; /* monotonic; once a loop turn, at least twice a second */
     _Atomic uint64_t generation;   /* configuration it uses for new requests */
     _Atomic uint64_t
         oldest_generation;        /* lowest one some request still uses; UINT64_MAX: none. Release
-                                     store; pairs with the acquire load in bank_reusable */
+                                     store; pairs with the acquire load in slots_lowest_held */
     _Atomic uint64_t connections; /* client connections open */
     _Atomic uint64_t requests;    /* being handled */
-    _Atomic uint64_t loop_lag_ns; /* longest turn of the last second */
+    _Atomic uint64_t loop_lag_ns; /* longest turn of the last half second */
     _Atomic uint64_t busy_ns;     /* total, in callbacks */
 };
 
@@ -62,9 +64,16 @@ struct control {
     _Atomic uint32_t workers;  /* slots in use: 0 .. workers-1 */
     _Atomic uint32_t draining; /* 1 after QUIT or WINCH: readyz says no */
     struct slot slots[CONTROL_SLOTS];
-    /* Health of endpoints: 0 up or not checked, 1 down. Single writer: the keeper. */
+    /* Health of endpoints: 0 up or not checked, 1 down. Single writer: the keeper. Word 0 is that
+     * of endpoints for which there was no word, and nobody's. */
     _Alignas(SHM_LINE) _Atomic uint64_t endpoint_down[CONTROL_ENDPOINTS];
 };
+
+/* Whether an endpoint (conf_endpoint.stat) has a health word of its own. */
+static inline bool endpoint_has_word(uint32_t stat)
+{
+    return stat > 0 && stat < CONTROL_ENDPOINTS;
+}
 
 const char *slot_state_name(uint32_t state);
 
@@ -89,5 +98,15 @@ void slot_reap(struct slot *s, enum slot_state state);
  * good.
  */
 void slot_pin(struct slot *s, uint64_t generation);
+
+/* The process: is the slot still that of this incarnation? */
+static inline bool slot_owned(const struct slot *s, uint64_t incarnation)
+{
+    return atomic_load_explicit(&s->incarnation, memory_order_relaxed) == incarnation;
+}
+
+/* Master: the lowest generation that some slot holds (*holder: a slot that does), UINT64_MAX: none
+ * does. */
+uint64_t slots_lowest_held(const struct control *c, unsigned *holder);
 
 #endif

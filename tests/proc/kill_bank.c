@@ -51,6 +51,19 @@ static bool whole(struct bank_ref ref, uint64_t generation)
     return true;
 }
 
+/* What the worker reads: the bank that is marked HELD. */
+static struct bank_ref held(struct bank_zone *z)
+{
+    struct bank_ref now = bank_current(z);
+    long current = (long)(z->current & 0xff);
+
+    for (long i = 0; i < (long)BANK_COUNT; i++)
+        if (z->generation[i] == HELD)
+            return (struct bank_ref){(const char *)now.data + (i - current) * (long)z->bank_size,
+                                     HELD};
+    return (struct bank_ref){NULL, 0};
+}
+
 static void reset(void *shared)
 {
     memset(shared, 0, SIZE);
@@ -68,11 +81,11 @@ static void section(void *shared)
         memset(shared, 0, SIZE);
 }
 
-static bool say(bool held, const char *what)
+static bool say(bool ok, const char *what)
 {
-    if (!held)
+    if (!ok)
         fprintf(stderr, "kill_bank: %s\n", what);
-    return held;
+    return ok;
 }
 
 static bool holds(void *shared, bool finished)
@@ -81,7 +94,7 @@ static bool holds(void *shared, bool finished)
     bool ok = true;
 
     ok &= say(whole(now, OLD + 1) || (!finished && whole(now, OLD)), "current is torn");
-    ok &= say(whole(bank_of(banks_of(shared), HELD), HELD), "a bank in use was touched");
+    ok &= say(whole(held(banks_of(shared)), HELD), "a bank in use was touched");
     /* The successor publishes, once in place of the one that was lost. */
     ok &= say(publish(shared, now.generation + 1) == (now.generation == OLD ? 0 : -EBUSY),
               "the successor's publication");

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "metric/metric.h"
+#include "metric/route_names.h"
 
 /* Each bound belongs to its bucket, the next nanosecond to the next; bounds grow by at most 19 %.
  */
@@ -52,36 +53,150 @@ static void test_quantile(void **state)
     assert_true(histogram_quantile_ns(count, 0.5) == UINT64_MAX);
 }
 
-static void test_route_index(void **state)
+static struct metric_zone *zone;
+static struct route_names *names;
+
+static int setup(void **state)
 {
-    struct metric_zone *z = calloc(1, sizeof *z);
-    char name[200], other[200];
-    uint32_t i;
+    (void)state;
+    zone = calloc(1, sizeof *zone);
+    names = calloc(1, sizeof *names);
+    assert_non_null(zone);
+    assert_non_null(names);
+    route_names_init(names, zone, 2);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    free(zone);
+    free(names);
+    return 0;
+}
+
+/* A configuration with these routes as `generation`, while `held` is the lowest that is used. */
+static void publish(uint64_t generation, uint64_t held, const char *const *routes, uint32_t *index)
+{
+    route_names_begin(names, generation, held);
+    for (unsigned i = 0; routes[i] != NULL; i++)
+        index[i] = route_names_index(names, routes[i]);
+    route_names_commit(names);
+}
+
+static void test_route_keeps_its_index(void **state)
+{
+    const char *const first[] = {"orders", "events", "", NULL};
+    const char *const second[] = {"events", "more", "orders", NULL};
+    uint32_t i[3];
 
     (void)state;
-    assert_non_null(z);
-    assert_int_equal(metric_route_index(z, "orders"), 1);
-    assert_int_equal(metric_route_index(z, "events"), 2);
-    assert_int_equal(metric_route_index(z, "orders"), 1);
-    assert_string_equal(metric_route_name(z, 2), "events");
-    assert_null(metric_route_name(z, 0));
-    assert_null(metric_route_name(z, 3));
-    assert_int_equal(metric_route_index(z, ""), 0);
-    /* Long names that differ only at the end stay apart. */
+    publish(1, UINT64_MAX, first, i);
+    assert_int_equal(i[0], 1);
+    assert_int_equal(i[1], 2);
+    assert_int_equal(i[2], 0);
+    publish(2, 1, second, i);
+    assert_int_equal(i[0], 2);
+    assert_int_equal(i[1], 3);
+    assert_int_equal(i[2], 1);
+    assert_string_equal(metric_route_name(zone, 2), "events");
+    assert_null(metric_route_name(zone, 0));
+    assert_null(metric_route_name(zone, 4));
+}
+
+/* Long names that differ only at the end stay apart. */
+static void test_long_names(void **state)
+{
+    char name[200], other[200];
+    const char *const routes[] = {name, other, name, NULL};
+    uint32_t i[3];
+
+    (void)state;
     memset(name, 'a', sizeof name - 1);
     name[sizeof name - 1] = '\0';
     memcpy(other, name, sizeof name);
     other[sizeof other - 2] = 'b';
-    assert_int_equal(metric_route_index(z, name), 3);
-    assert_int_equal(metric_route_index(z, other), 4);
-    assert_int_equal(metric_route_index(z, name), 3);
-    for (i = 5; i < METRIC_ROUTES; i++) {
-        snprintf(name, sizeof name, "r%u", i);
-        assert_int_equal(metric_route_index(z, name), i);
+    publish(1, UINT64_MAX, routes, i);
+    assert_int_equal(i[0], 1);
+    assert_int_equal(i[1], 2);
+    assert_int_equal(i[2], 1);
+}
+
+static void test_unpublished_configuration_costs_no_index(void **state)
+{
+    const char *const routes[] = {"b", NULL};
+    uint32_t i[1];
+
+    (void)state;
+    route_names_begin(names, 1, UINT64_MAX);
+    assert_int_equal(route_names_index(names, "a"), 1);
+    assert_null(metric_route_name(zone, 1));
+    route_names_abort(names);
+    publish(1, UINT64_MAX, routes, i);
+    assert_int_equal(i[0], 1);
+    assert_string_equal(metric_route_name(zone, 1), "b");
+}
+
+static void fill(uint64_t generation, uint64_t held, const char *kept, char letter)
+{
+    char name[16];
+
+    route_names_begin(names, generation, held);
+    if (kept != NULL)
+        route_names_index(names, kept);
+    for (unsigned i = kept != NULL; i < METRIC_ROUTES - 1; i++) {
+        snprintf(name, sizeof name, "%c%u", letter, i);
+        route_names_index(names, name);
     }
-    assert_int_equal(metric_route_index(z, "one too many"), 0);
-    assert_int_equal(metric_route_index(z, "events"), 2);
-    free(z);
+}
+
+static void test_index_changes_hands_when_nobody_uses_it(void **state)
+{
+    const char *const kept[] = {"kept", NULL};
+    uint32_t i[1];
+
+    (void)state;
+    fill(1, UINT64_MAX, "kept", 'a');
+    assert_int_equal(names->without_index, 0);
+    assert_int_equal(route_names_index(names, "one too many"), 0);
+    assert_int_equal(names->without_index, 1);
+    route_names_commit(names);
+    metric_add(&zone->blocks[1].routes[2].status[2], 5);
+    metric_add(&zone->blocks[1].routes[1].status[2], 7);
+
+    publish(2, 1, kept, i);
+    publish(3, 1, kept, i); /* a process is still on 1: its names stay */
+    assert_int_equal(i[0], 1);
+    assert_string_equal(metric_route_name(zone, 2), "a1");
+    publish(4, 3, kept, i); /* nobody is: they are hidden before 4 */
+    assert_null(metric_route_name(zone, 2));
+    fill(5, 3, "kept", 'b'); /* but somebody on 3 may still be reading them */
+    assert_int_equal(names->without_index, METRIC_ROUTES - 2);
+    route_names_abort(names);
+    fill(5, 4, "kept", 'b');
+    assert_int_equal(names->without_index, 0);
+    route_names_commit(names);
+    assert_string_equal(metric_route_name(zone, 1), "kept");
+    assert_string_equal(metric_route_name(zone, 2), "b1");
+    assert_int_equal(zone->blocks[1].routes[2].status[2], 0);
+    assert_int_equal(zone->blocks[1].routes[1].status[2], 7);
+}
+
+static void test_hidden_name_comes_back_with_its_counters(void **state)
+{
+    const char *const both[] = {"kept", "gone", NULL}, *const kept[] = {"kept", NULL};
+    uint32_t i[2];
+
+    (void)state;
+    publish(1, UINT64_MAX, both, i);
+    metric_add(&zone->blocks[0].routes[2].status[2], 5);
+    publish(2, 1, kept, i);
+    publish(3, 2, kept, i);
+    assert_null(metric_route_name(zone, 2));
+    publish(4, 3, both, i);
+    assert_int_equal(i[1], 2);
+    assert_string_equal(metric_route_name(zone, 2), "gone");
+    assert_int_equal(zone->blocks[0].routes[2].status[2], 5);
 }
 
 static void test_totals(void **state)
@@ -114,7 +229,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_quantile),
-        cmocka_unit_test(test_route_index),
+        cmocka_unit_test_setup_teardown(test_route_keeps_its_index, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unpublished_configuration_costs_no_index, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_index_changes_hands_when_nobody_uses_it, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_hidden_name_comes_back_with_its_counters, setup,
+                                        teardown),
         cmocka_unit_test(test_totals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,6 +137,8 @@ static void test_slot_life(void **state)
     assert_int_equal(s->connections, 0);
     slot_claim(s, 8, 2);
     assert_int_equal(s->incarnation, 2);
+    assert_true(slot_owned(s, 2));
+    assert_false(slot_owned(s, 1));
     assert_int_equal(s->starts, 2);
     assert_string_equal(slot_state_name(SLOT_BACKOFF), "backoff");
     assert_string_equal(slot_state_name(99), "unknown");
@@ -164,6 +166,20 @@ static bool snapshot_is(struct bank_ref ref, uint64_t generation)
     return true;
 }
 
+/* The snapshot of a generation that is still in its bank, or data NULL. */
+static struct bank_ref bank_of(struct fixture *f, uint64_t generation)
+{
+    struct bank_ref now = bank_current(f->banks);
+    unsigned current = (unsigned)(atomic_load(&f->banks->current) & 0xff);
+
+    for (unsigned i = 0; i < BANK_COUNT && generation != 0 && generation <= now.generation; i++)
+        if (f->banks->generation[i] == generation)
+            return (struct bank_ref){(const char *)now.data +
+                                         ((long)i - (long)current) * (long)f->banks->bank_size,
+                                     generation};
+    return (struct bank_ref){NULL, 0};
+}
+
 static void test_publish_and_read(void **state)
 {
     struct fixture *f = *state;
@@ -175,9 +191,9 @@ static void test_publish_and_read(void **state)
     assert_int_equal((uintptr_t)bank_current(f->banks).data % 4096, 0);
     assert_int_equal(publish(f, 2, &holder), 0);
     assert_true(snapshot_is(bank_current(f->banks), 2));
-    assert_true(snapshot_is(bank_of(f->banks, 1), 1));
-    assert_null(bank_of(f->banks, 3).data);
-    assert_null(bank_of(f->banks, 0).data);
+    assert_true(snapshot_is(bank_of(f, 1), 1));
+    assert_null(bank_of(f, 3).data);
+    assert_null(bank_of(f, 0).data);
 }
 
 static void test_publish_refuses(void **state)
@@ -187,6 +203,8 @@ static void test_publish_refuses(void **state)
     unsigned holder;
 
     assert_int_equal(bank_publish(f->banks, f->control, big, sizeof big, 1, &holder), -EFBIG);
+    assert_int_equal(bank_publishable(f->banks, f->control, sizeof big, 1, &holder), -EFBIG);
+    assert_int_equal(bank_publishable(f->banks, f->control, 8, 1, &holder), 0);
     assert_int_equal(publish(f, 5, &holder), 0);
     assert_int_equal(publish(f, 5, &holder), -EINVAL);
     assert_int_equal(publish(f, 4, &holder), -EINVAL);
@@ -205,18 +223,20 @@ static void test_held_banks_are_not_reused(void **state)
     for (uint64_t g = 2; g <= BANK_COUNT; g++)
         assert_int_equal(publish(f, g, &holder), 0);
     assert_int_equal(publish(f, BANK_COUNT + 1, &holder), -EBUSY);
+    assert_int_equal(bank_publishable(f->banks, f->control, 8, BANK_COUNT + 1, &holder), -EBUSY);
+    assert_int_equal(slots_lowest_held(f->control, &holder), 1);
     assert_int_equal(holder, 9);
-    assert_true(snapshot_is(bank_of(f->banks, 1), 1));
+    assert_true(snapshot_is(bank_of(f, 1), 1));
     assert_true(snapshot_is(bank_current(f->banks), BANK_COUNT));
 
     slot_pin(s, 3);
     assert_int_equal(publish(f, BANK_COUNT + 1, &holder), 0);
-    assert_null(bank_of(f->banks, 1).data);
-    assert_true(snapshot_is(bank_of(f->banks, 3), 3));
+    assert_null(bank_of(f, 1).data);
+    assert_true(snapshot_is(bank_of(f, 3), 3));
     slot_reap(s, SLOT_EMPTY);
     for (uint64_t g = BANK_COUNT + 2; g <= 4 * BANK_COUNT; g++) {
         assert_int_equal(publish(f, g, &holder), 0);
-        assert_true(snapshot_is(bank_of(f->banks, g - BANK_COUNT + 1), g - BANK_COUNT + 1));
+        assert_true(snapshot_is(bank_of(f, g - BANK_COUNT + 1), g - BANK_COUNT + 1));
     }
 }
 
@@ -230,7 +250,7 @@ static void test_unpublished_bank_is_spare(void **state)
     for (unsigned i = 0; i < BANK_COUNT; i++)
         if (f->banks->generation[i] == 0)
             f->banks->generation[i] = 2;
-    assert_null(bank_of(f->banks, 2).data);
+    assert_null(bank_of(f, 2).data);
     slot_claim(&f->control->slots[0], 1, 0);
     assert_int_equal(publish(f, 2, &holder), 0);
     assert_true(snapshot_is(bank_current(f->banks), 2));

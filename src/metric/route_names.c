@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "metric/route_names.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+/* The name as it stands in the zone: a long one keeps its start and is told apart by a hash. */
+static void shorten(char out[METRIC_NAME_MAX], const char *name)
+{
+    size_t n = strlen(name);
+
+    memset(out, 0, METRIC_NAME_MAX);
+    if (n < METRIC_NAME_MAX)
+        memcpy(out, name, n);
+    else
+        snprintf(out, METRIC_NAME_MAX, "%.*s~%08x", METRIC_NAME_MAX - 10, name,
+                 (unsigned)hash64(slice_of(name, n), 0));
+}
+
+void route_names_init(struct route_names *n, struct metric_zone *z, unsigned slots)
+{
+    memset(n, 0, sizeof *n);
+    n->zone = z;
+    n->slots = slots;
+}
+
+void route_names_begin(struct route_names *n, uint64_t generation, uint64_t lowest_held)
+{
+    n->generation = generation;
+    /* The current generation is held even when no process is there: the next one starts with it. */
+    n->lowest_held = lowest_held < generation - 1 ? lowest_held : generation - 1;
+    n->without_index = 0;
+}
+
+static bool may_change_hands(const struct route_names *n, const struct route_name *r)
+{
+    return r->text[0] == '\0' || (!r->wanted && r->hidden != 0 && r->hidden <= n->lowest_held);
+}
+
+/* A free one, or the one that was hidden first; 0: none. */
+static uint32_t pick(const struct route_names *n)
+{
+    uint32_t best = 0;
+
+    for (uint32_t i = 1; i < METRIC_ROUTES; i++) {
+        const struct route_name *r = &n->all[i];
+        if (r->text[0] == '\0')
+            return i;
+        if (may_change_hands(n, r) && (best == 0 || r->hidden < n->all[best].hidden))
+            best = i;
+    }
+    return best;
+}
+
+uint32_t route_names_index(struct route_names *n, const char *name)
+{
+    char want[METRIC_NAME_MAX];
+    uint32_t i;
+
+    shorten(want, name);
+    if (want[0] == '\0')
+        return 0;
+    for (i = 1; i < METRIC_ROUTES; i++)
+        if (memcmp(n->all[i].text, want, METRIC_NAME_MAX) == 0) {
+            n->all[i].wanted = true;
+            return i;
+        }
+    i = pick(n);
+    if (i == 0) {
+        n->without_index++;
+        return 0;
+    }
+    n->all[i] = (struct route_name){.wanted = true, .fresh = true};
+    memcpy(n->all[i].text, want, METRIC_NAME_MAX);
+    return i;
+}
+
+static void show(char slot[METRIC_NAME_MAX], const char *name)
+{
+    memcpy(slot + 1, name + 1, METRIC_NAME_MAX - 1);
+    /* The first byte makes the name visible; pairs with the load in metric_route_name. */
+    __atomic_store_n(slot, name[0], __ATOMIC_RELEASE);
+}
+
+/* No process counts in it: none holds a generation that names it. */
+static void zero(struct route_names *n, uint32_t i)
+{
+    for (unsigned s = 0; s < n->slots; s++) {
+        struct metric_route *r = &n->zone->blocks[s].routes[i];
+        for (unsigned k = 0; k < sizeof r->status / sizeof *r->status; k++)
+            atomic_store_explicit(&r->status[k], 0, memory_order_relaxed);
+        for (unsigned k = 0; k < HISTOGRAM_BUCKETS; k++)
+            atomic_store_explicit(&r->latency.count[k], 0, memory_order_relaxed);
+        atomic_store_explicit(&r->latency.sum_ns, 0, memory_order_relaxed);
+    }
+}
+
+static void commit_one(struct route_names *n, uint32_t i)
+{
+    struct route_name *r = &n->all[i];
+    char *slot = n->zone->route_name[i];
+
+    if (r->wanted) {
+        if (r->fresh)
+            zero(n, i);
+        if (r->fresh || r->hidden != 0)
+            show(slot, r->text);
+        r->named = n->generation;
+        r->hidden = 0;
+    } else if (r->hidden == 0 && r->named < n->lowest_held) {
+        /* Release: whoever sees the generation that is published next does not see the name. */
+        __atomic_store_n(slot, '\0', __ATOMIC_RELEASE);
+        r->hidden = n->generation;
+    }
+    r->wanted = r->fresh = false;
+}
+
+void route_names_commit(struct route_names *n)
+{
+    for (uint32_t i = 1; i < METRIC_ROUTES; i++)
+        if (n->all[i].text[0] != '\0')
+            commit_one(n, i);
+}
+
+void route_names_abort(struct route_names *n)
+{
+    for (uint32_t i = 1; i < METRIC_ROUTES; i++) {
+        struct route_name *r = &n->all[i];
+        /* An index that was to change hands has no name any more, and shows none. */
+        if (r->fresh)
+            *r = (struct route_name){0};
+        r->wanted = false;
+    }
+}
