@@ -48,7 +48,8 @@ struct access_log {
 
 static int open_log(struct access_log *l)
 {
-    int fd = open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    /* O_NONBLOCK: a pipe may be a log, but must not stop the keeper. */
+    int fd = open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 
     if (fd < 0)
         return -errno;
@@ -141,7 +142,8 @@ static void flush(struct access_log *l)
 /* Up to ROUND_RECORDS of one ring. Returns how many bytes the ring held before. */
 static uint64_t take(struct access_log *l, struct access_ring *ring)
 {
-    uint64_t held = atomic_load_explicit(&ring->head, memory_order_acquire) -
+    /* Relaxed: only how full it is; access_ring_take loads head again and with an order. */
+    uint64_t held = atomic_load_explicit(&ring->head, memory_order_relaxed) -
                     atomic_load_explicit(&ring->tail, memory_order_relaxed);
     struct access_record rec;
     char scratch[ACCESS_SCRATCH_BYTES];

@@ -83,7 +83,7 @@ static bool start_parts(struct admin *a)
     a->log = access_log_new(cfg->loop, cfg->rings, cfg->control, &cfg->metrics->blocks[cfg->slot],
                             cfg->access_log);
     a->health = health_new(cfg->loop, cfg->control);
-    a->sales = sales_new(cfg->loop, cfg->control, cfg->banks);
+    a->sales = sales_new(cfg->loop, cfg->banks);
     if (a->log == NULL || a->health == NULL || a->sales == NULL)
         return false;
     if (cfg->listen_fd < 0)

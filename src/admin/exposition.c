@@ -26,17 +26,14 @@ static void head(struct buf *out, const char *name, const char *type, const char
 static void label_value(struct buf *out, struct slice s)
 {
     while (s.n > 0) {
-        size_t n = utf8_len(s);
-        if (n == 0)
-            buf_str(out, "\xef\xbf\xbd");
-        else if (*s.p == '\\' || *s.p == '"')
-            buf_printf(out, "\\%c", *s.p);
-        else if (*s.p == '\n')
+        if (*s.p == '\n') {
             buf_str(out, "\\n");
-        else
-            buf_add(out, s.p, n);
-        n = n > 0 ? n : 1;
-        s = slice_of(s.p + n, s.n - n);
+            s = slice_of(s.p + 1, s.n - 1);
+            continue;
+        }
+        if (*s.p == '\\' || *s.p == '"')
+            buf_char(out, '\\');
+        buf_utf8_next(out, &s);
     }
 }
 
@@ -96,16 +93,13 @@ static struct slice route_label(const struct exposition *x, uint32_t route)
     return route == 0 ? SLICE_LIT("(none)") : slice_str(metric_route_name(x->metrics, route));
 }
 
-static uint32_t routes_of(const struct exposition *x)
+/* Index 0 and those with a name. */
+static bool route_in_use(const struct exposition *x, uint32_t route)
 {
-    uint32_t n = 1;
-
-    while (n < METRIC_ROUTES && metric_route_name(x->metrics, n) != NULL)
-        n++;
-    return n;
+    return route == 0 || metric_route_name(x->metrics, route) != NULL;
 }
 
-static void write_route_requests(const struct exposition *x, uint32_t routes, struct buf *out)
+static void write_route_requests(const struct exposition *x, struct buf *out)
 {
     static const char *const classes[6] = {"gone", "1xx", "2xx", "3xx", "4xx", "5xx"};
     static const char name[] = "rushgate_http_requests_total";
@@ -114,7 +108,9 @@ static void write_route_requests(const struct exposition *x, uint32_t routes, st
     head(out, name, "counter",
          "Requests answered, by route and class of status; gone: the client left before the "
          "answer.");
-    for (uint32_t r = 0; r < routes; r++) {
+    for (uint32_t r = 0; r < METRIC_ROUTES; r++) {
+        if (!route_in_use(x, r))
+            continue;
         metric_route_total(x->metrics, workers_of(x), r, &t);
         for (unsigned i = 0; i < 6; i++) {
             buf_str(out, name);
@@ -154,13 +150,12 @@ static void write_histogram(const struct exposition *x, uint32_t route, struct b
 
 static void write_routes(const struct exposition *x, struct buf *out)
 {
-    uint32_t routes = routes_of(x);
-
-    write_route_requests(x, routes, out);
+    write_route_requests(x, out);
     head(out, "rushgate_http_request_duration_seconds", "histogram",
          "From the first byte of a request to the answer handed to the kernel.");
-    for (uint32_t r = 0; r < routes; r++)
-        write_histogram(x, r, out);
+    for (uint32_t r = 0; r < METRIC_ROUTES; r++)
+        if (route_in_use(x, r))
+            write_histogram(x, r, out);
 }
 
 /* Figures of one process, each a column of its slot. */
@@ -185,9 +180,9 @@ static const struct {
                             false},
     [FIGURE_REQUESTS] = {"rushgate_worker_requests", "gauge", "Requests being handled.", false},
     [FIGURE_LAG] = {"rushgate_worker_loop_lag_seconds", "gauge",
-                    "Longest turn of the event loop in the last second.", true},
+                    "Longest turn of the event loop in the last half second.", true},
     [FIGURE_BUSY] = {"rushgate_worker_busy_seconds_total", "counter",
-                     "Time the present process spent in callbacks.", true},
+                     "Time the slot's processes spent in callbacks.", true},
     [FIGURE_GENERATION] = {"rushgate_worker_config_generation", "gauge",
                            "Configuration generation used for new requests.", false},
     [FIGURE_AGE] = {"rushgate_worker_heartbeat_age_seconds", "gauge",
@@ -227,12 +222,17 @@ static uint64_t figure(const struct slot *s, enum worker_figure f, uint64_t now_
     }
 }
 
-/* Slots in use; of the box office, a program of its own, only what the master knows. */
+/* Slots in use; of the box office, a program of its own, only what the master knows. A heartbeat
+ * has an age only while there is somebody whose heart could beat. */
 static bool shows(const struct exposition *x, unsigned i, enum worker_figure f)
 {
-    if (i < CONTROL_WORKERS)
-        return i < workers_of(x);
-    if (atomic_load_explicit(&x->control->slots[i].starts, memory_order_relaxed) == 0)
+    const struct slot *s = &x->control->slots[i];
+    uint32_t state = atomic_load_explicit(&s->state, memory_order_relaxed);
+
+    if (i < CONTROL_WORKERS ? i >= workers_of(x)
+                            : atomic_load_explicit(&s->starts, memory_order_relaxed) == 0)
+        return false;
+    if (f == FIGURE_AGE && state != SLOT_READY && state != SLOT_DRAINING)
         return false;
     return i != CONTROL_BOXOFFICE || f == FIGURE_UP || f == FIGURE_STARTS;
 }
@@ -270,7 +270,7 @@ static void write_endpoints(const struct exposition *x, struct buf *out)
         const struct conf_upstream *u = &conf_upstreams(root)[i];
         const struct conf_endpoint *e = conf_at(root, u->endpoints);
         for (uint32_t k = 0; u->health_interval_ms > 0 && k < u->endpoints.n; k++) {
-            if (e[k].stat >= CONTROL_ENDPOINTS)
+            if (!endpoint_has_word(e[k].stat))
                 continue;
             buf_str(out, "rushgate_upstream_endpoint_up");
             label(out, "{", "upstream", conf_slice(root, u->name));

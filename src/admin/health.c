@@ -65,7 +65,10 @@ bool health_note(struct health_count *c, bool ok, unsigned fall, unsigned rise)
     return true;
 }
 
-/* The word of an endpoint: down when one of its targets says so. */
+/*
+ * The word of an endpoint: down when one of its targets says so, up when nobody checks it. Relaxed:
+ * the word says all there is to say.
+ */
 static void publish(struct health *h, uint32_t stat)
 {
     uint64_t down = 0;
@@ -75,8 +78,7 @@ static void publish(struct health *h, uint32_t stat)
         if (t->stat == stat && t->count.down)
             down = 1;
     }
-    /* Pairs with the load of whoever chooses an endpoint; the word says all there is to say. */
-    atomic_store_explicit(&h->control->endpoint_down[stat], down, memory_order_release);
+    atomic_store_explicit(&h->control->endpoint_down[stat], down, memory_order_relaxed);
 }
 
 static void concluded(struct target *t, bool ok, const char *why)
@@ -285,7 +287,7 @@ static void follow_upstream(struct health *h, const struct conf_root *root,
 
     for (uint32_t i = 0; i < u->endpoints.n; i++) {
         struct target *t;
-        if (e[i].stat >= CONTROL_ENDPOINTS)
+        if (!endpoint_has_word(e[i].stat))
             continue;
         t = target_find(h, root, u, &e[i]);
         if (t == NULL)
@@ -312,13 +314,12 @@ void health_follow(struct health *h, const struct conf_root *root)
             follow_upstream(h, root, &conf_upstreams(root)[i]);
     LIST_EACH_SAFE (it, &h->targets) {
         struct target *t = CONTAINER_OF(it, struct target, node);
-        uint32_t stat = t->stat;
-        if (t->kept)
-            continue;
-        /* Nobody asks it any more: it counts as up, as every endpoint that is not checked. */
-        target_free(t);
-        publish(h, stat);
+        if (!t->kept)
+            target_free(t);
     }
+    /* All of them: a word may say down that an earlier keeper or another endpoint has left. */
+    for (uint32_t i = 1; i < CONTROL_ENDPOINTS; i++)
+        publish(h, i);
 }
 
 struct health *health_new(struct loop *loop, struct control *control)

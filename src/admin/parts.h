@@ -69,8 +69,7 @@ typedef Rushgate__Boxoffice__V1__StatsResponse box_stats;
 
 struct sales;
 
-struct sales *sales_new(struct loop *loop, const struct control *control,
-                        const struct bank_zone *banks);
+struct sales *sales_new(struct loop *loop, const struct bank_zone *banks);
 /* Whether the configuration names a box office. */
 bool sales_configured(const struct sales *s);
 /* What it said last, at most about two seconds ago; NULL: it is down. */

@@ -63,15 +63,14 @@ static void on_timer(struct loop_timer *t)
     loop_timer_arm(s->loop, t, INTERVAL_NS);
 }
 
-struct sales *sales_new(struct loop *loop, const struct control *control,
-                        const struct bank_zone *banks)
+struct sales *sales_new(struct loop *loop, const struct bank_zone *banks)
 {
     struct sales *s = calloc(1, sizeof *s);
 
     if (s == NULL)
         return NULL;
     s->loop = loop;
-    s->box = box_new(loop, control, banks);
+    s->box = box_new(loop, banks);
     if (s->box == NULL) {
         free(s);
         return NULL;

@@ -16,20 +16,18 @@
 
 struct box {
     struct loop *loop;
-    const struct control *control;
     const struct bank_zone *banks;
     uint64_t generation;       /* the client was made from */
     struct rpc_client *client; /* owned; NULL: no upstream */
     char *name;                /* owned; of the upstream; NULL: none */
 };
 
-struct box *box_new(struct loop *loop, const struct control *control, const struct bank_zone *banks)
+struct box *box_new(struct loop *loop, const struct bank_zone *banks)
 {
     struct box *b = calloc(1, sizeof *b);
 
     if (b != NULL) {
         b->loop = loop;
-        b->control = control;
         b->banks = banks;
     }
     return b;

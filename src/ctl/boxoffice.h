@@ -16,7 +16,6 @@
 #include "net/loop.h"
 #include "rpc/client.h"
 #include "shm/bank.h"
-#include "shm/control.h"
 
 struct box; /* one a process */
 
@@ -27,8 +26,7 @@ struct box_call {
     void (*done)(struct box_call *call, const struct rpc_reply *reply);
 };
 
-struct box *box_new(struct loop *loop, const struct control *control,
-                    const struct bank_zone *banks);
+struct box *box_new(struct loop *loop, const struct bank_zone *banks);
 /* Every call must be over or cancelled. */
 void box_free(struct box **b);
 

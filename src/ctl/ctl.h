@@ -101,8 +101,6 @@ int ctl_listen(const char *path, mode_t mode, const char *group, gid_t *gid)
 
 /* Starts to accept. NULL when memory is out. */
 struct ctl *ctl_new(const struct ctl_config *cfg);
-/* Clients connected at the moment. */
-unsigned ctl_clients(const struct ctl *c);
 /* Closes every client; the listening socket and its file stay the caller's. */
 void ctl_free(struct ctl **c);
 

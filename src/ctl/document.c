@@ -11,27 +11,6 @@
 /* A process that has not passed its loop for so long does not count as reporting. */
 #define SILENT_NS (3 * NS_PER_S)
 
-json_t *ctl_text(struct slice s)
-{
-    struct buf b = {0};
-    json_t *out = json_stringn(s.p != NULL ? s.p : "", s.n);
-
-    if (out != NULL)
-        return out;
-    for (size_t n; s.n > 0; s = slice_of(s.p + n, s.n - n)) {
-        n = utf8_len(s);
-        if (n > 0) {
-            buf_add(&b, s.p, n);
-        } else {
-            buf_str(&b, "\xef\xbf\xbd");
-            n = 1;
-        }
-    }
-    out = json_stringn(buf_cstr(&b), b.n);
-    buf_free(&b);
-    return out;
-}
-
 json_t *ctl_time(uint64_t real_ns)
 {
     char text[CLOCK_ISO_MAX];
@@ -101,18 +80,4 @@ json_t *ctl_error_document(enum ctl_error error, const char *message, const char
     json_object_set_new(d, "schema", json_string("rushgate.error/1"));
     json_object_set_new(d, "error", e);
     return d;
-}
-
-static int append(const char *p, size_t n, void *out)
-{
-    buf_add(out, p, n);
-    return 0;
-}
-
-void ctl_document_write(const json_t *document, struct buf *out)
-{
-    /* Jansson fails only where memory is out; the buffer says so too. */
-    if (json_dump_callback(document, append, out, JSON_COMPACT | JSON_REAL_PRECISION(9)) < 0)
-        out->failed = true;
-    buf_char(out, '\n');
 }

@@ -45,8 +45,14 @@ int ctl_listen(const char *path, mode_t mode, const char *group, gid_t *gid)
     fd = addr_listen(&addr, &how);
     if (fd < 0)
         return fd;
-    if ((*gid != (gid_t)-1 && chown(path, (uid_t)-1, *gid) < 0) || stat(path, &st) < 0) {
+    /* Of the socket itself: whatever its directory's owner may have put in its place is not
+     * followed.
+     */
+    if ((*gid != (gid_t)-1 && lchown(path, (uid_t)-1, *gid) < 0) || lstat(path, &st) < 0)
         rc = -errno;
+    else if (!S_ISSOCK(st.st_mode))
+        rc = -EADDRINUSE;
+    if (rc < 0) {
         addr_unlink(&addr);
         close(fd);
         return rc;

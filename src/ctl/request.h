@@ -4,12 +4,11 @@
  *
  *   server.c  lines, answers, clients      request.c  parse, permission, dispatch, answer
  *   show.c    what there is                manage.c   reload, stop, drain, reopen
- *   sales.c   what the box office does     document.c the form of answers
+ *   sales.c   what the box office does     document.c the form of answers (json.h)
  */
 #ifndef CTL_REQUEST_H
 #define CTL_REQUEST_H
 
-#include <jansson.h>
 #include <stdbool.h>
 
 #include "base/list.h"
@@ -17,6 +16,7 @@
 #include "ctl/commands.h"
 #include "ctl/ctl.h"
 #include "ctl/errors.h"
+#include "ctl/json.h"
 #include "ctl/peer.h"
 
 struct ctl_client;
@@ -59,15 +59,11 @@ void ctl_client_send(struct ctl_client *client, struct slice bytes);
 
 /* document.c */
 
-/* Text of any origin; bytes that are not UTF-8 become U+FFFD. */
-json_t *ctl_text(struct slice s);
 /* The envelope around data (taken over): schema "rushgate.NAME/1". */
 json_t *ctl_document(const struct ctl *c, const char *name, json_t *data);
 void ctl_document_warn(json_t *document, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 json_t *ctl_error_document(enum ctl_error error, const char *message, const char *hint);
-/* Appends the document as one line. */
-void ctl_document_write(const json_t *document, struct buf *out);
 /* "2026-11-03T12:00:31Z" */
 json_t *ctl_time(uint64_t real_ns);
 json_t *ctl_seconds(uint64_t ns);

@@ -285,7 +285,7 @@ struct ctl *ctl_new(const struct ctl_config *cfg)
     list_init(&c->clients);
     list_init(&c->pending);
     loop_timer_init(&c->accept_rest, on_rested);
-    c->box = box_new(cfg->loop, cfg->control, cfg->banks);
+    c->box = box_new(cfg->loop, cfg->banks);
     c->accept_ev = event_new(cfg->loop->base, cfg->listen_fd, EV_READ | EV_PERSIST, on_accept, c);
     if (c->box == NULL || c->accept_ev == NULL) {
         ctl_free(&c);
@@ -293,11 +293,6 @@ struct ctl *ctl_new(const struct ctl_config *cfg)
     }
     event_add(c->accept_ev, NULL);
     return c;
-}
-
-unsigned ctl_clients(const struct ctl *c)
-{
-    return c->clients_n;
 }
 
 void ctl_free(struct ctl **cp)

@@ -238,7 +238,7 @@ static json_t *endpoint_row(const struct ctl *c, const struct conf_root *root,
                             const struct conf_upstream *u, const struct conf_endpoint *e)
 {
     json_t *row = json_object();
-    bool checked = u->health_interval_ms > 0 && e->stat < CONTROL_ENDPOINTS;
+    bool checked = u->health_interval_ms > 0 && endpoint_has_word(e->stat);
     bool down = checked && get64(&c->cfg.control->endpoint_down[e->stat]) != 0;
 
     json_object_set_new(row, "upstream", ctl_text(conf_slice(root, u->name)));

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "ctl/errors.h"
+#include "ctl/json.h"
 #include "table.h"
 
 void output_write(const struct buf *b)
@@ -34,18 +35,11 @@ static bool json_mode(const struct options *o)
     return option_given(o, OPT_JSON);
 }
 
-static int append(const char *p, size_t n, void *out)
-{
-    buf_add(out, p, n);
-    return 0;
-}
-
 static void print_json(const json_t *doc)
 {
     struct buf out = {0};
 
-    (void)json_dump_callback(doc, append, &out, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    buf_char(&out, '\n');
+    ctl_document_write(doc, &out);
     output_write(&out);
     buf_free(&out);
 }
@@ -112,24 +106,6 @@ static int output_error_document(const struct options *o, const json_t *doc)
     return ctl_errors[ctl_error_by_code(text_of(error, "code"))].exit_status;
 }
 
-static json_t *clean_text(const char *text)
-{
-    struct buf b = {0};
-    json_t *s;
-
-    for (size_t n; *text != '\0'; text += n) {
-        n = utf8_len(slice_str(text));
-        if (n > 0)
-            buf_add(&b, text, n);
-        else
-            buf_str(&b, "\xef\xbf\xbd");
-        n = n > 0 ? n : 1;
-    }
-    s = json_string(buf_cstr(&b));
-    buf_free(&b);
-    return s;
-}
-
 int output_error(const struct options *o, enum ctl_error error, const char *message,
                  const char *hint)
 {
@@ -137,8 +113,8 @@ int output_error(const struct options *o, enum ctl_error error, const char *mess
     int status;
 
     json_object_set_new(e, "code", json_string(ctl_errors[error].code));
-    json_object_set_new(e, "message", clean_text(message));
-    json_object_set_new(e, "hint", clean_text(hint));
+    json_object_set_new(e, "message", ctl_text(slice_str(message)));
+    json_object_set_new(e, "hint", ctl_text(slice_str(hint)));
     json_object_set_new(doc, "schema", json_string("rushgate.error/1"));
     json_object_set_new(doc, "error", e);
     status = output_error_document(o, doc);

@@ -66,16 +66,14 @@ void text_clean(struct buf *out, struct slice s)
 {
     while (s.n > 0) {
         size_t n = utf8_len(s);
-        wchar_t c = n > 0 ? code_point(s.p, n) : 0;
-        if (n == 0)
-            buf_str(out, "\xef\xbf\xbd");
-        else if (c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) ||
-                 (c >= 0x2066 && c <= 0x2069))
+        wchar_t c = n > 0 ? code_point(s.p, n) : 0xfffd;
+        if (c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) ||
+            (c >= 0x2066 && c <= 0x2069)) {
             buf_char(out, '?');
-        else
-            buf_add(out, s.p, n);
-        n = n > 0 ? n : 1;
-        s = slice_of(s.p + n, s.n - n);
+            s = slice_of(s.p + n, s.n - n);
+        } else {
+            buf_utf8_next(out, &s);
+        }
     }
 }
 

@@ -197,6 +197,23 @@ static void test_access_log_full(void **state)
 
 /* --- health and readiness --- */
 
+/* A reload that turned the checks off must not leave an endpoint down for good. */
+static void test_health_words_do_not_outlive_their_checks(void **state)
+{
+    static const struct conf_root nothing;
+    struct loop loop;
+    struct health *h;
+
+    (void)state;
+    loop_init(&loop);
+    h = health_new(&loop, control);
+    atomic_store(&control->endpoint_down[7], 1);
+    health_follow(h, &nothing);
+    assert_int_equal(control->endpoint_down[7], 0);
+    health_free(&h);
+    loop_fini(&loop);
+}
+
 static void test_health_counting(void **state)
 {
     struct health_count c = {0};
@@ -293,7 +310,9 @@ static void write_sample(struct buf *out, bool box_configured, const box_stats *
                            .box = box,
                            .now_ns = clock_mono_ns()};
 
-    assert_int_equal(metric_route_index(metrics, "orders"), 1);
+    strcpy(metrics->route_name[1], "orders");
+    atomic_store(&control->slots[CONTROL_BOXOFFICE].state, SLOT_READY);
+    atomic_store(&control->slots[CONTROL_BOXOFFICE].starts, 1);
     metric_add(&metrics->blocks[0].routes[1].status[2], 3);
     metric_add(&metrics->blocks[1].routes[1].status[5], 1);
     histogram_record(&metrics->blocks[0].routes[1].latency, 2 * NS_PER_MS);
@@ -340,6 +359,9 @@ static void test_exposition(void **state)
     write_sample(&out, true, NULL);
     expect_line(&out, "rushgate_boxoffice_up 0");
     assert_null(memmem(out.p, out.n, "rushgate_event_", 15));
+    /* It does not beat: an age of its heartbeat would be that of the machine. */
+    assert_null(memmem(out.p, out.n, "heartbeat_age_seconds{worker=\"boxoffice\"", 39));
+    expect_line(&out, "rushgate_worker_up{worker=\"boxoffice\"} 1");
     buf_clear(&out);
     write_sample(&out, false, NULL);
     assert_null(memmem(out.p, out.n, "rushgate_boxoffice_up", 21));
@@ -371,8 +393,13 @@ static void test_promtool(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_access_format), TEST(test_access_log),      TEST(test_access_log_full),
-        TEST(test_ready),         TEST(test_health_counting), TEST(test_exposition),
+        TEST(test_access_format),
+        TEST(test_access_log),
+        TEST(test_access_log_full),
+        TEST(test_ready),
+        TEST(test_health_counting),
+        TEST(test_exposition),
+        TEST(test_health_words_do_not_outlive_their_checks),
         TEST(test_promtool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

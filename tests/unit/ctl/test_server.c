@@ -298,7 +298,6 @@ static void test_endless_line(void **state)
     expect_error(hear(fd), "usage");
     assert_null(hear(fd));
     close(fd);
-    assert_int_equal(ctl_clients(ctl), 0);
 }
 
 static struct ctl_reload_result result(bool ok)
@@ -412,16 +411,15 @@ static void test_too_many_clients(void **state)
     (void)state;
     for (int i = 0; i < 64; i++) {
         fd[i] = dial();
-        while (ctl_clients(ctl) < (unsigned)i + 1)
-            loop_turn(&loop);
+        json_decref(ask(fd[i], "{\"v\":1,\"argv\":[\"status\"]}\n"));
     }
     fd[64] = dial();
     expect_error(hear(fd[64]), "busy");
     assert_null(hear(fd[64]));
     close(fd[0]);
     close(fd[64]);
-    while (ctl_clients(ctl) == 64)
-        loop_turn(&loop);
+    /* The end of a client that left is seen in the same turn as the new one, at the latest. */
+    loop_turn(&loop);
     fd[0] = dial();
     json_decref(ask(fd[0], "{\"v\":1,\"argv\":[\"status\"]}\n"));
     for (int i = 0; i < 64; i++)
