@@ -139,7 +139,21 @@ static void read_options(struct arguments *a, int argc, char **argv)
     }
 }
 
-/* What a start would find out, too: that it compiles. */
+/* What a start would find out, too: that there is such a user, when it matters. */
+static bool has_user(const struct conf *c)
+{
+    const struct conf_process *p = conf_process(c);
+    struct identity id;
+    struct buf err = {0};
+    bool ok = identity_find(&id, p->user, p->user_set, p->group, &err);
+
+    if (err.n > 0)
+        fprintf(stderr, "rushgate: %s%s\n", ok ? "warning: " : "", buf_cstr(&err));
+    buf_free(&err);
+    return ok;
+}
+
+/* And that it compiles. */
 static bool compiles(const struct conf *c, struct buf *errors)
 {
     const struct conf_resolver none = {0};
@@ -154,6 +168,8 @@ static int check(const struct arguments *a, const struct conf *c)
 {
     struct buf out = {0};
 
+    if (!has_user(c))
+        return 1;
     if (!compiles(c, &out)) {
         fputs(buf_cstr(&out), stderr);
         buf_free(&out);

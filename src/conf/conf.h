@@ -67,6 +67,7 @@ struct conf_listener {
 struct conf_process {
     unsigned workers;         /* `auto` is already a number */
     const char *user, *group; /* "" group: the user's primary */
+    bool user_set;            /* by a file; false: user is the default */
     const char *pid_file;
     const struct conf_listener *listeners;
     unsigned listeners_n;

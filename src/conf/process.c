@@ -54,6 +54,7 @@ void conf_fill_process(struct conf *c)
 
     p->workers = worker_count(node_num(r, S_WORKERS));
     p->user = node_text(r, S_USER);
+    p->user_set = node_get(r, S_USER)->set;
     p->group = node_text(r, S_GROUP);
     p->pid_file = node_text(r, S_PID_FILE);
     fill_listeners(c, p);

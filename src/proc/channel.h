@@ -2,8 +2,10 @@
 /*
  * The channel between the master and one child: a SOCK_SEQPACKET pair, whose messages are whole or
  * absent. It replaces sleeps (a child is ready when it says so) and signals between the two.
- * Sending never blocks: a message that does not fit is dropped, and none carries state that is not
- * in the control zone as well. EOF on the child's side means that the master is gone.
+ * Sending never blocks: a message that does not fit is dropped. The buffer holds some hundred, so
+ * that happens only to a child that has not turned its loop for long; what follows from it has a
+ * limit at the master (reload's wait, the stages of proc/stop.c), and a worker finds a new
+ * generation by itself. EOF on the child's side means that the master is gone.
  */
 #ifndef PROC_CHANNEL_H
 #define PROC_CHANNEL_H
@@ -14,7 +16,9 @@
 enum channel_type {
     /* master to child */
     CHANNEL_ADOPT = 1, /* a new generation is current: take it now, not at the next request */
-    CHANNEL_DRAIN,     /* finish what you have, then exit */
+    CHANNEL_DRAIN,     /* finish what you have, then exit; who connects waits for your successor */
+    CHANNEL_QUIT,      /* the same for good: nobody listens after you */
+    CHANNEL_RESUME,    /* no draining after all: accept again */
     CHANNEL_STOP,      /* exit now */
     CHANNEL_REOPEN,    /* open the log files again */
     /* child to master */

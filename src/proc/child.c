@@ -28,7 +28,7 @@
 static void handle_signal(struct child *c, uint32_t signo)
 {
     if (signo == SIGQUIT)
-        c->on_drain(c);
+        c->on_drain(c, true); /* sent to orphans: their sockets have no other owner */
     else if (signo == SIGTERM)
         c->stop = true;
     else if (signo == SIGUSR1)
@@ -52,7 +52,12 @@ static void handle_message(struct child *c, const struct channel_message *m)
         c->on_adopt(c);
         break;
     case CHANNEL_DRAIN:
-        c->on_drain(c);
+    case CHANNEL_QUIT:
+        c->on_drain(c, m->type == CHANNEL_QUIT);
+        break;
+    case CHANNEL_RESUME:
+        if (c->on_resume != NULL)
+            c->on_resume(c);
         break;
     case CHANNEL_STOP:
         c->stop = true;
@@ -88,8 +93,6 @@ static void beat_cb(struct loop_timer *t)
     /* The longest turn since the last beat; the turn in progress counts for the next one. */
     atomic_store_explicit(&c->slot->loop_lag_ns, c->loop.lag_ns, memory_order_relaxed);
     c->loop.lag_ns = 0;
-    if (c->on_beat != NULL)
-        c->on_beat(c);
     loop_timer_arm(&c->loop, t, BEAT_NS);
 }
 
@@ -166,7 +169,8 @@ void child_fini(struct child *c)
 
 void child_ready(struct child *c, uint64_t generation)
 {
-    child_publish(c);
+    if (!child_publish(c))
+        return;
     atomic_store_explicit(&c->slot->generation, generation, memory_order_relaxed);
     atomic_store_explicit(&c->slot->state, SLOT_READY, memory_order_release);
     child_tell(c, CHANNEL_READY, generation);
@@ -177,11 +181,17 @@ void child_draining(struct child *c)
     atomic_store_explicit(&c->slot->state, SLOT_DRAINING, memory_order_release);
 }
 
-void child_publish(struct child *c)
+bool child_publish(struct child *c)
 {
+    if (!slot_owned(c->slot, c->in->incarnation)) {
+        log_error("slot %u belongs to another process; this one ends", c->in->slot);
+        c->stop = true;
+        return false;
+    }
     atomic_store_explicit(&c->slot->heartbeat_ns, loop_now(&c->loop), memory_order_relaxed);
     atomic_store_explicit(&c->slot->busy_ns, c->busy_before_ns + c->loop.busy_ns,
                           memory_order_relaxed);
+    return true;
 }
 
 void child_tell(struct child *c, uint32_t type, uint64_t value)

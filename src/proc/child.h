@@ -25,21 +25,22 @@ struct child {
     bool stop;                         /* leave the loop */
     bool orphan;                       /* the master is gone; go on, and obey signals */
     void (*on_adopt)(struct child *c); /* a new generation is current */
-    void (*on_drain)(struct child *c);
+    void (*on_drain)(struct child *c, bool for_good); /* for_good: nobody listens afterwards */
+    void (*on_resume)(struct child *c);               /* NULL: nothing to resume */
     void (*on_reopen)(struct child *c);
-    void (*on_beat)(struct child *c); /* twice a second; NULL: nothing */
 };
 
-/* Opens its logs, pins, drops privileges, sets up the loop. Exits the process on failure: the
- * master logs the status and backs off. */
+/* Pins, drops privileges, sets up signals and the loop. Exits the process on failure: the master
+ * logs the status and backs off. The logs are open already. */
 void child_init(struct child *c, const struct inherited *in);
 void child_fini(struct child *c);
 
 /* State READY, and says so over the channel. */
 void child_ready(struct child *c, uint64_t generation);
 void child_draining(struct child *c);
-/* Heartbeat and busy time, after every turn. */
-void child_publish(struct child *c);
+/* Heartbeat and busy time, after every turn. False: the slot is another process's; nothing may be
+ * written to it any more, and the loop ends. */
+bool child_publish(struct child *c);
 /* A message to the master; without a master it goes nowhere. */
 void child_tell(struct child *c, uint32_t type, uint64_t value);
 

@@ -3,6 +3,12 @@
  * The embedded box office: the program `boxoffice` that lies beside this one, with what the
  * configuration says. It is a stranger to the zones; its state in the control zone is what the
  * master sees.
+ *
+ * Its socket lies by default beside the pid file, in a directory that is root's when the master is,
+ * and where it may make no files. It gets a directory of its own there, and the configured path
+ * becomes a link into it:
+ *
+ *   run/boxoffice.sock -> run/boxoffice/boxoffice.sock
  */
 #include "config.h"
 
@@ -12,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -49,32 +56,96 @@ static void prepare(int ready_fd)
 
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL);
+    /* Until it has a handler: being told to open its log again must not end it. */
+    signal(SIGUSR1, SIG_IGN);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     fcntl(ready_fd, F_SETFD, 0);
     unsetenv("NOTIFY_SOCKET");
 }
 
+/* The path of its socket's file, NULL: it listens elsewhere. */
+static const char *socket_path(const struct conf_process *p)
+{
+    const char *listen = p->boxoffice_listen;
+
+    return strncmp(listen, "unix:/", 6) == 0 ? listen + 5 : NULL;
+}
+
+static size_t directory_length(const char *path)
+{
+    return (size_t)(strrchr(path, '/') - path);
+}
+
+static bool beside(const char *path, const char *other)
+{
+    size_t n = directory_length(path);
+
+    return n == directory_length(other) && strncmp(path, other, n) == 0;
+}
+
+/* The link, put in place of an earlier one or of a socket; -EEXIST when something else is there. */
+static int place_link(const char *path, const char *target)
+{
+    struct stat st;
+
+    if (lstat(path, &st) == 0) {
+        if (!S_ISSOCK(st.st_mode) && !S_ISLNK(st.st_mode))
+            return -EEXIST;
+        if (unlink(path) < 0)
+            return -errno;
+    }
+    return symlink(target, path) < 0 ? -errno : 0;
+}
+
+bool embedded_prepare(struct master *m, struct buf *err)
+{
+    const struct conf_process *p = m->process;
+    const char *path = p->boxoffice_embedded ? socket_path(p) : NULL;
+    const char *name;
+    int rc;
+
+    if (path == NULL || !m->run_as.change)
+        return path == NULL || directory_given(path, &m->run_as, err);
+    if (!beside(path, p->pid_file) && !beside(path, p->admin_socket))
+        return directory_given(path, &m->run_as, err);
+    name = path + directory_length(path) + 1;
+    snprintf(m->boxoffice_socket, sizeof m->boxoffice_socket, "%.*s/" PROGRAM "/%s",
+             (int)directory_length(path), path, name);
+    if (!directory_given(m->boxoffice_socket, &m->run_as, err))
+        return false;
+    rc = place_link(path, m->boxoffice_socket);
+    if (rc < 0)
+        buf_printf(err, "cannot make %s: %s", path, strerror(-rc));
+    return rc == 0;
+}
+
+void embedded_cleanup(struct master *m)
+{
+    if (m->boxoffice_socket[0] != '\0')
+        unlink(socket_path(m->process));
+}
+
 void embedded_exec(const struct master *m, int ready_fd)
 {
-    static const char *const levels[] = {"error", "warn", "notice", "info", "debug"};
     const struct conf_process *p = m->process;
-    char program[4096], fd[16];
+    char program[4096], fd[16], listen[PATH_MAX + 5];
     const char *args[12];
     unsigned n = 0;
     int rc;
 
     find_program(program);
+    snprintf(listen, sizeof listen, "unix:%s", m->boxoffice_socket);
     snprintf(fd, sizeof fd, "%d", ready_fd);
     args[n++] = PROGRAM;
     args[n++] = "--listen";
-    args[n++] = p->boxoffice_listen;
+    args[n++] = m->boxoffice_socket[0] != '\0' ? listen : p->boxoffice_listen;
     args[n++] = "--store";
     args[n++] = p->boxoffice_store;
     args[n++] = "--ready-fd";
     args[n++] = fd;
     args[n++] = "--level";
-    args[n++] = levels[log_get_level()];
+    args[n++] = log_level_name(log_get_level());
     if (p->log_error != NULL) {
         args[n++] = "--log";
         args[n++] = p->log_error;

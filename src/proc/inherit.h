@@ -25,7 +25,6 @@ struct inherited {
     const int *listeners; /* worker: one socket per listen address, the slot's own */
     unsigned listeners_n;
     int admin_listener;     /* keeper; -1: admin.address is "" */
-    const char *error_log;  /* NULL: stderr */
     const char *access_log; /* keeper; NULL: no access log */
     const struct identity *run_as;
     int cpu; /* core to be pinned to, -1: any */

@@ -49,8 +49,9 @@ static void on_adopt(struct child *c)
     child_tell(c, CHANNEL_ADOPTED, k->generation);
 }
 
-static void on_drain(struct child *c)
+static void on_drain(struct child *c, bool for_good)
 {
+    (void)for_good;
     c->stop = true;
 }
 

@@ -18,6 +18,7 @@ if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/proc/test_proc
 tests_unit_proc_test_proc_SOURCES = tests/unit/proc/test_proc.c
 tests_unit_proc_test_proc_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_proc_test_proc_LDADD = src/proc/libproc.a src/base/libbase.a $(UNIT_LIBS)
+tests_unit_proc_test_proc_LDADD = src/proc/libproc.a src/shm/libshm.a src/net/libnet.a src/base/libbase.a \
+	$(EVENT_LIBS) $(UNIT_LIBS)
 TESTS += tests/unit/proc/test_proc
 endif

@@ -13,7 +13,8 @@
  *   -- all have said READY --
  *   left-over workers drain; READY to the service manager and to who detached us
  *   ... until a stop is complete ...
- *   control socket, children's list and pid file are removed
+ *   sockets, shared memory; then the children's list; the pid file and its lock last: until then
+ *   nobody else may start
  *
  * A failure before "ready" ends everything again with exit status 1 and the reason on stderr and in
  * the log.
@@ -47,7 +48,7 @@ typedef void signal_fn(struct master *m);
 static void signal_reload(struct master *m)
 {
     log_notice("reload: %s", m->options->file);
-    reload_start(m, 0, NULL, NULL);
+    reload_start(m, RELOAD_WAIT_DEFAULT, NULL, NULL);
 }
 
 static void signal_reopen(struct master *m)
@@ -118,25 +119,23 @@ static bool start_failed(const struct master *m, struct buf *err)
 static bool open_directories(struct master *m)
 {
     const struct conf_process *p = m->process;
-    const char *paths[] = {
-        p->pid_file,
-        p->admin_socket,
+    const char *kept[] = {p->pid_file, p->admin_socket};
+    const char *given[] = {
         p->log_error,
         p->log_access,
         p->boxoffice_embedded ? p->boxoffice_store : NULL,
-        p->boxoffice_embedded && strncmp(p->boxoffice_listen, "unix:", 5) == 0
-            ? p->boxoffice_listen + 5
-            : NULL,
     };
     struct buf err = {0};
+    bool ok = true;
 
-    for (unsigned i = 0; i < sizeof paths / sizeof *paths; i++)
-        if (paths[i] != NULL && !directory_of(paths[i], &m->run_as, &err)) {
-            fprintf(stderr, "rushgate: %s\n", buf_cstr(&err));
-            buf_free(&err);
-            return false;
-        }
-    return true;
+    for (unsigned i = 0; ok && i < sizeof kept / sizeof *kept; i++)
+        ok = directory_kept(kept[i], &m->run_as, &err);
+    for (unsigned i = 0; ok && i < sizeof given / sizeof *given; i++)
+        ok = given[i] == NULL || directory_given(given[i], &m->run_as, &err);
+    if (!ok)
+        fprintf(stderr, "rushgate: %s\n", buf_cstr(&err));
+    buf_free(&err);
+    return ok;
 }
 
 static bool open_pidfile(struct master *m)
@@ -166,7 +165,8 @@ static bool open_log(struct master *m)
         fprintf(stderr, "rushgate: cannot open %s: %s\n", p->log_error, strerror(-rc));
         return false;
     }
-    file_give(p->log_error, &m->run_as);
+    if (p->log_error != NULL)
+        file_give(log_descriptor(), &m->run_as);
     return true;
 }
 
@@ -174,11 +174,14 @@ static bool open_identity(struct master *m)
 {
     const struct conf_process *p = m->process;
 
-    if (!identity_find(&m->run_as, p->user, p->group))
-        fprintf(stderr, "rushgate: warning: no user \"%s\" or group \"%s\": children run as root\n",
-                p->user, p->group);
+    struct buf err = {0};
+    bool ok = identity_find(&m->run_as, p->user, p->user_set, p->group, &err);
+
+    if (err.n > 0)
+        fprintf(stderr, "rushgate: %s%s\n", ok ? "warning: " : "", buf_cstr(&err));
+    buf_free(&err);
     files_limit_raise();
-    return true;
+    return ok;
 }
 
 /* Keeper and box office hold what cannot be shared (the admin port, the store): they go first. */
@@ -212,12 +215,11 @@ static bool open_sockets(struct master *m)
         if (m->admin_fd < 0)
             return start_failed(m, &err);
     }
-    return control_bind(m, &err) ? true : start_failed(m, &err);
+    return control_bind(m, &err) && embedded_prepare(m, &err) ? true : start_failed(m, &err);
 }
 
 static bool create_zones(struct master *m)
 {
-    static const char ring_name[] = "ring";
     struct buf err = {0};
     int rc = zone_create(&m->control_zone, "control", CONTROL_LAYOUT, sizeof(struct control));
 
@@ -226,7 +228,7 @@ static bool create_zones(struct master *m)
     if (rc == 0)
         rc = zone_create(&m->metric_zone, "metric", METRIC_LAYOUT, sizeof(struct metric_zone));
     if (rc == 0)
-        rc = zone_create(&m->ring_zone, ring_name, RING_LAYOUT, sizeof(struct ring_zone));
+        rc = zone_create(&m->ring_zone, "ring", RING_LAYOUT, sizeof(struct ring_zone));
     if (rc < 0) {
         buf_printf(&err, "cannot create shared memory: %s", strerror(-rc));
         return start_failed(m, &err);
@@ -247,6 +249,7 @@ static bool fill_zones(struct master *m)
     atomic_store(&m->control->master_pid, (uint32_t)getpid());
     atomic_store(&m->control->workers, m->process->workers);
     bank_zone_init(m->banks, BANK_BYTES);
+    route_names_init(&m->routes, m->metrics, m->process->workers);
     return reload_first(m, &err) ? true : start_failed(m, &err);
 }
 
@@ -276,21 +279,15 @@ static bool open_loop(struct master *m)
 /* Detached: what a library or a failed check writes to stderr belongs into the log. */
 static void stdio_away(const struct master *m, bool first)
 {
-    const char *log = m->process->log_error;
     int null = first ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
-    int err = log != NULL ? open(log, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW) : -1;
 
     if (null >= 0) {
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
-        if (err < 0 && log != NULL)
-            dup2(null, STDERR_FILENO);
         close(null);
     }
-    if (err >= 0) {
-        dup2(err, STDERR_FILENO);
-        close(err);
-    }
+    if (m->process->log_error != NULL)
+        dup2(log_descriptor(), STDERR_FILENO);
 }
 
 int master_reopen_logs(struct master *m)
@@ -300,12 +297,13 @@ int master_reopen_logs(struct master *m)
     if (rc < 0)
         log_error("cannot reopen the error log: %s", strerror(-rc));
     /* Children cannot create a file in root's directory: it is made and given to them first. */
-    file_give(m->process->log_error, &m->run_as);
+    if (m->process->log_error != NULL)
+        file_give(log_descriptor(), &m->run_as);
     if (m->options->daemon)
         stdio_away(m, false);
-    supervise_send(m, CHILD_WORKER, CHANNEL_REOPEN, 0);
-    supervise_send(m, CHILD_KEEPER, CHANNEL_REOPEN, 0);
-    supervise_kill(m, CHILD_BOXOFFICE, SIGUSR1);
+    supervise_reopen(m, CHILD_WORKER);
+    supervise_reopen(m, CHILD_KEEPER);
+    supervise_reopen(m, CHILD_BOXOFFICE);
     return rc;
 }
 
@@ -350,10 +348,24 @@ static bool start(struct master *m)
     return true;
 }
 
+/* The children's list for the next master: empty, but for those of an earlier one who were never
+ * told to go, because our start has failed. They serve on. */
+static void leave_list(struct master *m)
+{
+    struct child_line lines[ORPHANS_MAX];
+    unsigned n = orphans_lines(&m->orphans, lines);
+
+    if (n > 0)
+        children_record(m->process->pid_file, lines, n);
+    else
+        children_forget(m->process->pid_file);
+}
+
+/* All but what keeps others from starting: the pid file. */
 static void close_all(struct master *m)
 {
     control_close(m);
-    orphans_free(&m->orphans);
+    embedded_cleanup(m);
     listeners_close(&m->listeners);
     if (m->admin_fd >= 0)
         close(m->admin_fd);
@@ -381,6 +393,15 @@ static void master_init(struct master *m, const struct master_options *options, 
     loop_timer_init(&m->reload.timer, NULL);
 }
 
+static void master_free(struct master *m)
+{
+    orphans_free(&m->orphans);
+    if (m->conf != m->boot)
+        conf_free(&m->conf);
+    conf_free(&m->boot);
+    free(m);
+}
+
 int master_run(const struct master_options *options, struct conf *conf)
 {
     struct master *m = xmalloc(sizeof *m);
@@ -391,14 +412,13 @@ int master_run(const struct master_options *options, struct conf *conf)
     started = start(m);
     while (started && m->stop_stage != STOP_DONE && loop_turn(&m->loop))
         ;
+    close_all(m);
     if (started) {
         log_notice("stopped");
-        children_forget(
-            m->process->pid_file); /* while the lock is ours: the next master has its own */
+        leave_list(m);
     }
     pidfile_drop(&m->pidfile);
-    close_all(m);
     started = started && !m->failed;
-    free(m);
+    master_free(m);
     return started ? 0 : 1;
 }

@@ -12,12 +12,15 @@
 #ifndef PROC_MASTER_H
 #define PROC_MASTER_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "conf/conf.h"
+#include "metric/route_names.h"
 #include "net/loop.h"
 #include "proc/channel.h"
 #include "proc/inherit.h"
@@ -53,15 +56,18 @@ struct supervised {
     unsigned failures; /* ends in a row after less than SUPERVISE_STABLE_NS */
     bool wanted;       /* started again when it ends */
     bool ready;        /* it said so */
+    bool reopen_due;   /* it is to open its log again as soon as it is ready */
     uint64_t adopted;  /* generation it reported last */
     uint64_t refused;  /* generation it could not adopt; 0 none */
 };
 
+#define SUPERVISE_STABLE_NS (30 * NS_PER_S)
+
 /* What a reload did, for whoever asked for it. Valid during the callback. */
 struct reload_report {
-    bool ok;                             /* the new generation is in force everywhere */
-    bool invalid;                        /* the configuration has errors; nothing changed */
-    bool timed_out;                      /* published, but not every process has reported */
+    bool ok;        /* the new generation is in force, as far as was waited for */
+    bool invalid;   /* the configuration has errors; nothing changed */
+    bool timed_out; /* published, but not every process has reported */
     uint64_t old_generation, generation; /* equal when nothing changed */
     uint64_t duration_ns;
     unsigned reporting, expected; /* processes on the new generation, of those that were ready */
@@ -130,13 +136,15 @@ struct master {
     bool ready;  /* all children have been, once */
     bool failed; /* start-up failed: exit status 1 */
     struct endpoint_index endpoints[CONTROL_ENDPOINTS];
+    struct route_names routes;
+    char boxoffice_socket[PATH_MAX]; /* where the configured path is a link to; "": no link */
 };
 
 /* Runs until stopped; the exit status. conf is taken over. */
 int master_run(const struct master_options *options, struct conf *conf);
 /* Error logs of master and children, access log, the box office's log: opened again. */
 int master_reopen_logs(struct master *m); /* 0 or -errno of the master's own */
-/* A child became ready or ended: is everybody there? */
+/* A child became ready: is everybody there? */
 void master_check_ready(struct master *m);
 
 /* supervise.c */
@@ -153,10 +161,16 @@ void supervise_workers_up(struct master *m);
 void supervise_want(struct master *m, enum child_kind kind, bool wanted);
 void supervise_send(struct master *m, enum child_kind kind, enum channel_type type, uint64_t value);
 void supervise_kill(struct master *m, enum child_kind kind, int sig);
+/* Their logs, now or when they are able to. */
+void supervise_reopen(struct master *m, enum child_kind kind);
 unsigned supervise_alive(const struct master *m, enum child_kind kind);
 bool supervise_all_ready(const struct master *m);
 
-/* embedded.c: in the forked child; does not return. ready_fd: ours to hand over. */
+/* embedded.c */
+/* Where the box office may make its files; before it is started the first time. */
+bool embedded_prepare(struct master *m, struct buf *err);
+void embedded_cleanup(struct master *m);
+/* In the forked child; does not return. ready_fd: ours to hand over. */
 void embedded_exec(const struct master *m, int ready_fd) __attribute__((noreturn));
 
 /* endpoints.c */
@@ -165,9 +179,11 @@ uint32_t endpoint_index(struct master *m, const char *address, uint64_t generati
 /* reload.c */
 /* Compiles and publishes the first generation. False with errors. */
 bool reload_first(struct master *m, struct buf *errors);
+#define RELOAD_WAIT_DEFAULT UINT64_MAX /* 10 s */
+
 /* Starts a reload, or has one more follow the one that runs. done may be NULL; it is called once,
- * perhaps before this returns, at the latest wait_ns after the flip (0: 10 s; the longest of those
- * who share one). */
+ * perhaps before this returns, at the latest wait_ns after the flip: at once with 0, else with the
+ * longest wait of those who share one. */
 void reload_start(struct master *m, uint64_t wait_ns, reload_done *done, void *arg);
 /* A child reported, became ready or ended. */
 void reload_progress(struct master *m);

@@ -89,7 +89,7 @@ static void consider(struct orphans *o, char kind, pid_t pid, uint64_t start)
         close(pidfd);
         return;
     }
-    o->all[o->n++] = (struct orphan){.pid = pid, .pidfd = pidfd, .kind = kind};
+    o->all[o->n++] = (struct orphan){.pid = pid, .start = start, .pidfd = pidfd, .kind = kind};
 }
 
 /*
@@ -176,10 +176,20 @@ void orphans_free(struct orphans *o)
     o->n = 0;
 }
 
+unsigned orphans_lines(const struct orphans *o, struct child_line *out)
+{
+    for (unsigned i = 0; i < o->n; i++)
+        out[i] = (struct child_line){o->all[i].kind, o->all[i].pid, o->all[i].start};
+    return o->n;
+}
+
 static int write_whole(const char *path, struct slice text)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int rc = 0;
+    int fd, rc = 0;
+
+    /* A new file in any case: what is there may be a link to somebody's. */
+    unlink(path);
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd < 0)
         return -errno;
@@ -202,7 +212,7 @@ void children_record(const char *pid_file, const struct child_line *lines, unsig
     for (unsigned i = 0; i < n; i++)
         if (lines[i].pid > 0)
             buf_printf(&text, "%c %d %" PRIu64 "\n", lines[i].kind, (int)lines[i].pid,
-                       process_start_time(lines[i].pid));
+                       lines[i].start != 0 ? lines[i].start : process_start_time(lines[i].pid));
     rc = write_whole(temporary, buf_view(&text));
     if (rc == 0 && rename(temporary, path) < 0)
         rc = -errno;

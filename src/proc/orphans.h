@@ -18,8 +18,9 @@
 
 struct orphan {
     pid_t pid;
-    int pidfd; /* open */
-    char kind; /* 'w' worker, 'k' keeper, 'b' boxoffice */
+    uint64_t start; /* process_start_time */
+    int pidfd;      /* open */
+    char kind;      /* 'w' worker, 'k' keeper, 'b' boxoffice */
 };
 
 struct orphans {
@@ -40,8 +41,11 @@ void orphans_free(struct orphans *o);
 
 struct child_line {
     char kind;
-    pid_t pid; /* 0: skipped */
+    pid_t pid;      /* 0: skipped */
+    uint64_t start; /* 0: looked up; for a child that has not been reaped */
 };
+/* The orphans as lines, at most ORPHANS_MAX; how many. */
+unsigned orphans_lines(const struct orphans *o, struct child_line *out);
 /* Replaces the list (written beside, renamed). Errors are logged: they only matter after a crash.
  */
 void children_record(const char *pid_file, const struct child_line *lines, unsigned n);

@@ -31,7 +31,7 @@ static bool still_there(int fd, const char *path)
 {
     struct stat a, b;
 
-    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino &&
+    return fstat(fd, &a) == 0 && lstat(path, &b) == 0 && a.st_ino == b.st_ino &&
            a.st_dev == b.st_dev;
 }
 
@@ -45,15 +45,29 @@ static int write_pid(int fd)
     return 0;
 }
 
+/* A plain file of our own with one name. Another one would let its owner change the number in it,
+ * or make root write where he chose. */
+static bool is_ours(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid == geteuid();
+}
+
 static int take_once(struct pidfile *p, const char *path, pid_t *holder)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, 0644), rc;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK, 0644);
+    int rc;
 
     if (fd < 0)
         return -errno;
     rc = lock(fd, holder);
     if (rc == 0 && !still_there(fd, path))
         rc = -EAGAIN;
+    if (rc == 0 && !is_ours(fd)) {
+        unlink(path);
+        rc = -EAGAIN;
+    }
     if (rc == 0)
         rc = write_pid(fd);
     if (rc < 0) {

@@ -17,26 +17,51 @@
 
 #include "base/check.h"
 
-#define DIRECTORY_MODE 0750
+#define GIVEN_MODE  0750
+#define PARENT_MODE 0755 /* other users pass through it */
 
-bool identity_find(struct identity *id, const char *user, const char *group)
+/* Of the group that is named, or of the user. */
+static bool find_group(struct identity *id, const struct passwd *pw, const char *group,
+                       struct buf *err)
 {
-    struct passwd *pw;
-    struct group *gr = NULL;
+    const struct group *gr;
+
+    id->gid = pw->pw_gid;
+    if (group[0] == '\0')
+        return true;
+    gr = getgrnam(group);
+    if (gr == NULL) {
+        buf_printf(err, "there is no group \"%s\" (setting group)", group);
+        return false;
+    }
+    id->gid = gr->gr_gid;
+    return true;
+}
+
+bool identity_find(struct identity *id, const char *user, bool user_set, const char *group,
+                   struct buf *err)
+{
+    const struct passwd *pw;
 
     *id = (struct identity){0};
     if (geteuid() != 0 || user[0] == '\0')
         return true;
     pw = getpwnam(user);
-    if (group[0] != '\0')
-        gr = getgrnam(group);
-    if (pw == NULL || strlen(user) >= sizeof id->name || (group[0] != '\0' && gr == NULL))
+    if (pw == NULL && !user_set) {
+        buf_printf(err,
+                   "there is no user \"%s\": workers, keeper and box office run as root; the "
+                   "setting user names another one",
+                   user);
+        return true;
+    }
+    if (pw == NULL || strlen(user) >= sizeof id->name) {
+        buf_printf(err, "there is no user \"%s\" (setting user)", user);
         return false;
+    }
     strcpy(id->name, user);
     id->uid = pw->pw_uid;
-    id->gid = gr != NULL ? gr->gr_gid : pw->pw_gid;
     id->change = pw->pw_uid != 0;
-    return true;
+    return find_group(id, pw, group, err);
 }
 
 int privileges_drop(const struct identity *id)
@@ -69,43 +94,97 @@ unsigned long files_limit_raise(void)
     return r.rlim_cur;
 }
 
-static int make_directory(const char *dir, const struct identity *id)
+/* 1: it was made. */
+static int make_directory(const char *dir, mode_t mode)
 {
-    if (mkdir(dir, DIRECTORY_MODE) < 0)
-        return errno == EEXIST ? 0 : -errno;
-    if (id->change && chown(dir, id->uid, id->gid) < 0)
-        return -errno;
-    return 0;
+    /* Of all umasks this one: those who are to reach what lies below do. */
+    mode_t before = umask(022);
+    int rc = mkdir(dir, mode) == 0 ? 1 : errno == EEXIST ? 0 : -errno;
+
+    umask(before);
+    return rc;
 }
 
-bool directory_of(const char *path, const struct identity *id, struct buf *err)
+/* The directory of path, "" for the root. To be freed. */
+static char *directory_name(const char *path)
 {
     char *dir = xstrdup(path), *end = strrchr(dir, '/');
-    int rc = 0;
 
-    if (end == NULL || end == dir) {
-        free(dir);
-        return true;
-    }
-    *end = '\0';
-    for (char *slash = strchr(dir + 1, '/'); rc == 0 && slash != NULL;
-         slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        rc = make_directory(dir, id);
-        *slash = '/';
-    }
-    if (rc == 0)
-        rc = make_directory(dir, id);
-    if (rc < 0)
-        buf_printf(err, "cannot create directory %s: %s", dir, strerror(-rc));
-    free(dir);
-    return rc == 0;
+    *(end != NULL ? end : dir) = '\0';
+    return dir;
 }
 
-void file_give(const char *path, const struct identity *id)
+/* As make_directory, after its parents. */
+static int make_all(char *dir, mode_t mode)
 {
-    if (path == NULL || !id->change)
+    int rc = 0;
+
+    for (char *slash = strchr(dir + 1, '/'); rc >= 0 && slash != NULL;
+         slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        rc = make_directory(dir, PARENT_MODE);
+        *slash = '/';
+    }
+    return rc < 0 ? rc : make_directory(dir, mode);
+}
+
+/* By descriptor: its own name may lie in a directory of somebody else. */
+static int change_owner(const char *dir, uid_t from, uid_t uid, gid_t gid, mode_t mode)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc = 0;
+    struct stat st;
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) < 0 ||
+        (st.st_uid == from && (fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0)))
+        rc = -errno;
+    close(fd);
+    return rc;
+}
+
+static bool made(const char *dir, int rc, struct buf *err)
+{
+    if (rc < 0)
+        buf_printf(err, "cannot create directory %s: %s", dir, strerror(-rc));
+    return rc >= 0;
+}
+
+bool directory_given(const char *path, const struct identity *id, struct buf *err)
+{
+    char *dir = directory_name(path);
+    int rc = dir[0] == '\0' ? 0 : make_all(dir, GIVEN_MODE);
+    bool ok;
+
+    if (rc == 1 && id->change)
+        rc = change_owner(dir, geteuid(), id->uid, id->gid, GIVEN_MODE);
+    ok = made(dir, rc, err);
+    free(dir);
+    return ok;
+}
+
+bool directory_kept(const char *path, const struct identity *id, struct buf *err)
+{
+    char *dir = directory_name(path);
+    int rc = dir[0] == '\0' ? 0 : make_all(dir, id->change ? PARENT_MODE : GIVEN_MODE);
+    bool ok;
+
+    if (rc == 0 && id->change && dir[0] != '\0') {
+        rc = change_owner(dir, id->uid, geteuid(), getegid(), PARENT_MODE);
+        /* A link to a directory is a choice of whoever made the link; it is left alone. */
+        rc = rc == -ELOOP || rc == -ENOTDIR ? 0 : rc;
+    }
+    ok = made(dir, rc, err);
+    free(dir);
+    return ok;
+}
+
+void file_give(int fd, const struct identity *id)
+{
+    struct stat st;
+
+    if (!id->change || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return;
-    if (lchown(path, id->uid, id->gid) < 0)
+    if (fchown(fd, id->uid, id->gid) < 0)
         return; /* the child says so when it cannot open it */
 }

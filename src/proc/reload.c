@@ -24,13 +24,13 @@
 #include "proc/master.h"
 #include "proc/notify.h"
 
-#define WAIT_NS (10 * NS_PER_S) /* where the one who asks does not say */
+#define WAIT_NS (10 * NS_PER_S) /* RELOAD_WAIT_DEFAULT */
 
 static uint32_t route_stat(void *arg, const char *name)
 {
     struct master *m = arg;
 
-    return metric_route_index(m->metrics, name);
+    return route_names_index(&m->routes, name);
 }
 
 static uint32_t endpoint_stat(void *arg, const char *address)
@@ -55,6 +55,20 @@ static void publish_failed(int rc, size_t size, unsigned holder, struct master *
         buf_printf(errors, "publishing failed: %s\n", strerror(-rc));
 }
 
+/* The indexes that compiling chose become valid only with a publication that cannot fail. */
+static int publish_blob(struct master *m, struct slice blob, uint64_t generation, unsigned *holder)
+{
+    int rc = bank_publishable(m->banks, m->control, blob.n, generation, holder);
+
+    if (rc < 0)
+        return rc;
+    if (m->routes.without_index > 0)
+        log_warn("more than %d routes: %u of them are counted with the requests of no route",
+                 METRIC_ROUTES - 1, m->routes.without_index);
+    route_names_commit(&m->routes);
+    return bank_publish(m->banks, m->control, blob.p, blob.n, generation, holder);
+}
+
 static bool publish(struct master *m, const struct conf *c, struct buf *errors)
 {
     const struct conf_resolver resolver = {route_stat, endpoint_stat, m};
@@ -63,11 +77,14 @@ static bool publish(struct master *m, const struct conf *c, struct buf *errors)
     unsigned holder = 0;
     int rc = -1;
 
+    route_names_begin(&m->routes, generation, slots_lowest_held(m->control, &holder));
     if (conf_compile(c, &resolver, generation, &blob, errors)) {
-        rc = bank_publish(m->banks, m->control, blob.p, blob.n, generation, &holder);
+        rc = publish_blob(m, buf_view(&blob), generation, &holder);
         if (rc < 0)
             publish_failed(rc, blob.n, holder, m, errors);
     }
+    if (rc < 0)
+        route_names_abort(&m->routes);
     buf_free(&blob);
     return rc == 0;
 }
@@ -263,14 +280,45 @@ static bool take_into_force(struct master *m)
     return true;
 }
 
+/* Where nobody waits any more, the log still wants to know how it went. */
 static uint64_t longest_wait(const struct reload *r)
 {
     uint64_t longest = 0;
 
-    for (unsigned i = 0; i < r->waiters_n; i++)
-        if (r->waiters[i].wait_ns > longest)
-            longest = r->waiters[i].wait_ns;
+    for (unsigned i = 0; i < r->waiters_n; i++) {
+        uint64_t wait = r->waiters[i].wait_ns;
+        wait = wait == RELOAD_WAIT_DEFAULT ? WAIT_NS : wait;
+        longest = wait > longest ? wait : longest;
+    }
     return longest != 0 ? longest : WAIT_NS;
+}
+
+/* Those who do not wait for the processes: published is all they want to know. */
+static void answer_at_once(struct master *m)
+{
+    struct reload *r = &m->reload;
+    struct reload_report now = r->report;
+
+    count(m, &now);
+    now.ok = true;
+    now.duration_ns = clock_mono_ns() - r->started_ns;
+    for (unsigned i = 0; i < r->waiters_n; i++) {
+        struct reload_waiter w = r->waiters[i];
+        if (w.wait_ns != 0 || w.fn == NULL)
+            continue;
+        r->waiters[i].fn = NULL;
+        w.fn(w.arg, &now);
+    }
+}
+
+/* What WINCH or drain took down: successors of those who are gone; those who still drain go on. */
+static void bring_back_workers(struct master *m)
+{
+    if (m->stop_stage != STOP_NOT || !atomic_load(&m->control->draining))
+        return;
+    atomic_store_explicit(&m->control->draining, 0, memory_order_relaxed);
+    supervise_workers_up(m);
+    supervise_send(m, CHILD_WORKER, CHANNEL_RESUME, 0);
 }
 
 static void begin(struct master *m)
@@ -292,10 +340,8 @@ static void begin(struct master *m)
     loop_timer_arm(&m->loop, &r->timer, longest_wait(r));
     supervise_send(m, CHILD_WORKER, CHANNEL_ADOPT, r->report.generation);
     supervise_send(m, CHILD_KEEPER, CHANNEL_ADOPT, r->report.generation);
-    if (m->stop_stage == STOP_NOT && atomic_load(&m->control->draining)) {
-        atomic_store_explicit(&m->control->draining, 0, memory_order_relaxed);
-        supervise_workers_up(m);
-    }
+    bring_back_workers(m);
+    answer_at_once(m);
     reload_progress(m);
 }
 
@@ -339,6 +385,4 @@ void reload_fini(struct master *m)
 {
     loop_timer_disarm(&m->loop, &m->reload.timer);
     report_clear(&m->reload.report);
-    conf_replace(m, NULL);
-    conf_free(&m->boot);
 }

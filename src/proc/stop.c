@@ -54,7 +54,10 @@ static void enter(struct master *m, enum stop_stage stage)
     if (stage == STOP_BOXOFFICE)
         supervise_kill(m, CHILD_BOXOFFICE, SIGTERM);
     else
-        supervise_send(m, stages[stage].kind, drain ? CHANNEL_DRAIN : CHANNEL_STOP, 0);
+        supervise_send(m, stages[stage].kind, drain ? CHANNEL_QUIT : CHANNEL_STOP, 0);
+    /* Ours are copies of theirs; new clients are refused as soon as the last one is closed. */
+    if (stage == STOP_WORKERS)
+        listeners_close(&m->listeners);
     m->stop_timer.fn = on_timer;
     loop_timer_arm(&m->loop, &m->stop_timer, drain ? drain_limit_ns(m) : stages[stage].limit_ns);
 }

@@ -27,12 +27,10 @@
 #include "base/log.h"
 #include "proc/master.h"
 
-#define STABLE_NS      (30 * NS_PER_S)
 #define BACKOFF_MIN_NS (100 * NS_PER_MS)
 #define BACKOFF_MAX_NS (10 * NS_PER_S)
-#define START_TRIES                                                                                \
-    3 /* ends before everything was ready once, after which the start has failed                   \
-       */
+/* Ends before everything was ready once, after which the start has failed. */
+#define START_TRIES 3
 
 static void spawn(struct supervised *s);
 
@@ -58,9 +56,7 @@ static void record_children(struct master *m)
     SUPERVISE_EACH(s, m)
     lines[n++] = (struct child_line){.kind = (char)s->kind, .pid = s->pid};
     /* Those of an earlier master stay on the list until they have been told to go. */
-    for (unsigned i = 0; i < m->orphans.n; i++)
-        lines[n++] =
-            (struct child_line){.kind = m->orphans.all[i].kind, .pid = m->orphans.all[i].pid};
+    n += orphans_lines(&m->orphans, lines + n);
     children_record(m->process->pid_file, lines, n);
 }
 
@@ -144,7 +140,6 @@ static void run_child(struct supervised *s, int channel)
         .rings = m->rings,
         .channel = channel,
         .admin_listener = worker ? -1 : m->admin_fd,
-        .error_log = m->process->log_error,
         .access_log = m->process->log_access,
         .run_as = &m->run_as,
         .cpu = worker ? nth_core(s->slot) : -1,
@@ -171,6 +166,8 @@ static void on_ready(struct supervised *s, uint64_t generation)
     s->ready = true;
     s->adopted = generation;
     log_info("%s is ready", child_name(s, name));
+    if (s->reopen_due)
+        supervise_reopen(s->m, s->kind);
     if (s->kind == CHILD_BOXOFFICE && !s->m->ready && s->m->stop_stage == STOP_NOT)
         supervise_workers_up(s->m);
     master_check_ready(s->m);
@@ -288,7 +285,7 @@ static void spawn(struct supervised *s)
     if (s->kind == CHILD_BOXOFFICE)
         slot_pin(slot, UINT64_MAX); /* it does not read the configuration */
     s->started_ns = clock_mono_ns();
-    s->ready = false;
+    s->ready = s->reopen_due = false;
     s->adopted = s->refused = 0;
     s->pid = rc < 0 ? -1 : fork();
     if (s->pid == 0)
@@ -340,7 +337,7 @@ static void ended(struct supervised *s, int status)
     s->ready = false;
     atomic_store_explicit(&slot->last_exit, (uint32_t)status, memory_order_relaxed);
     slot_reap(slot, SLOT_EMPTY);
-    if (clock_mono_ns() - s->started_ns >= STABLE_NS)
+    if (clock_mono_ns() - s->started_ns >= SUPERVISE_STABLE_NS)
         s->failures = 0;
     if (s->wanted)
         start_again(s);
@@ -427,6 +424,21 @@ void supervise_kill(struct master *m, enum child_kind kind, int sig)
     SUPERVISE_EACH(s, m)
     if (s->kind == kind && s->pid > 0)
         kill(s->pid, sig);
+}
+
+void supervise_reopen(struct master *m, enum child_kind kind)
+{
+    SUPERVISE_EACH(s, m)
+    {
+        if (s->kind != kind || s->pid <= 0)
+            continue;
+        /* A program that has no handler yet would be ended by the signal. */
+        s->reopen_due = kind == CHILD_BOXOFFICE && !s->ready;
+        if (kind != CHILD_BOXOFFICE)
+            channel_send(s->channel, CHANNEL_REOPEN, 0);
+        else if (s->ready)
+            kill(s->pid, SIGUSR1);
+    }
 }
 
 unsigned supervise_alive(const struct master *m, enum child_kind kind)

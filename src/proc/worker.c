@@ -33,6 +33,7 @@ struct worker {
     uint64_t pinned;            /* what the slot's oldest_generation says */
     struct loop_timer deadline; /* of draining */
     bool draining;
+    bool left; /* its listeners are closed */
 };
 
 static struct worker *worker_of(struct child *c)
@@ -73,7 +74,8 @@ static void publish(struct worker *w)
     struct slot *s = w->child.slot;
     uint64_t oldest = gate_oldest_generation(w->gate);
 
-    child_publish(&w->child);
+    if (!child_publish(&w->child))
+        return;
     atomic_store_explicit(&s->connections, gate_connections(w->gate), memory_order_relaxed);
     atomic_store_explicit(&s->requests, gate_requests(w->gate), memory_order_relaxed);
     if (oldest != w->pinned) {
@@ -87,30 +89,47 @@ static void on_adopt(struct child *c)
     adopt_current(worker_of(c));
 }
 
-/* An orphan's sockets have no successor: once they are closed the kernel sends new connections to
- * the workers of the new master. */
-static void close_listeners(const struct inherited *in)
+/*
+ * Who has connected is served, who connects from now on is refused: the kernel sends nobody more to
+ * a socket that is closed by its last owner. The master has closed its copies, or is dead.
+ */
+static void leave_listeners(struct worker *w)
 {
+    const struct inherited *in = w->child.in;
+
+    w->left = true;
+    gate_take_queue(w->gate);
     for (unsigned i = 0; i < in->listeners_n; i++)
         close(in->listeners[i]);
 }
 
-static void on_drain(struct child *c)
+static void on_drain(struct child *c, bool for_good)
 {
     struct worker *w = worker_of(c);
 
-    if (w->draining)
+    if (!w->draining) {
+        w->draining = true;
+        child_draining(c);
+        gate_drain(w->gate);
+        loop_timer_arm(&c->loop, &w->deadline, gate_drain_timeout_ms(w->gate) * NS_PER_MS);
+        log_info("draining: %u connections, %u requests", gate_connections(w->gate),
+                 gate_requests(w->gate));
+    }
+    if (for_good && !w->left)
+        leave_listeners(w);
+}
+
+static void on_resume(struct child *c)
+{
+    struct worker *w = worker_of(c);
+
+    if (!w->draining || w->left)
         return;
-    w->draining = true;
-    child_draining(c);
-    if (c->orphan)
-        gate_take_queue(w->gate);
-    gate_drain(w->gate);
-    if (c->orphan)
-        close_listeners(c->in);
-    loop_timer_arm(&c->loop, &w->deadline, gate_drain_timeout_ms(w->gate) * NS_PER_MS);
-    log_info("draining: %u connections, %u requests", gate_connections(w->gate),
-             gate_requests(w->gate));
+    w->draining = false;
+    loop_timer_disarm(&c->loop, &w->deadline);
+    gate_resume(w->gate);
+    log_info("draining no more");
+    child_ready(c, gate_generation(w->gate));
 }
 
 static void on_deadline(struct loop_timer *t)
@@ -169,6 +188,7 @@ int worker_run(const struct inherited *in)
     title_set("rushgate: worker %u", in->slot);
     w->child.on_adopt = on_adopt;
     w->child.on_drain = on_drain;
+    w->child.on_resume = on_resume;
     w->child.on_reopen = on_reopen;
     loop_timer_init(&w->deadline, on_deadline);
     child_init(&w->child, in);

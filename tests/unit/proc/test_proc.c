@@ -22,7 +22,9 @@
 #include <arpa/inet.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "proc/channel.h"
+#include "proc/child.h"
 #include "proc/listeners.h"
 #include "proc/notify.h"
 #include "proc/orphans.h"
@@ -119,6 +121,33 @@ static void test_pidfile_has_one_holder(void **state)
     assert_int_equal(take_elsewhere(f->pid_file), 0);
 }
 
+/* What somebody else has put in its place is replaced, never written to. */
+static void test_pidfile_is_our_own(void **state)
+{
+    struct fixture *f = *state;
+    struct pidfile p;
+    struct stat st;
+    pid_t holder;
+    char other[128];
+    int fd;
+
+    snprintf(other, sizeof other, "%s/other", f->dir);
+    fd = open(other, O_WRONLY | O_CREAT, 0644);
+    assert_int_equal(write(fd, "precious", 8), 8);
+    close(fd);
+    assert_int_equal(link(other, f->pid_file), 0);
+    assert_int_equal(pidfile_take(&p, f->pid_file, &holder), 0);
+    assert_int_equal(stat(other, &st), 0);
+    assert_int_equal(st.st_size, 8);
+    pidfile_drop(&p);
+    unlink(other);
+    assert_int_equal(mkfifo(f->pid_file, 0600), 0);
+    assert_int_equal(pidfile_take(&p, f->pid_file, &holder), 0);
+    assert_int_equal(lstat(f->pid_file, &st), 0);
+    assert_true(S_ISREG(st.st_mode));
+    pidfile_drop(&p);
+}
+
 static pid_t start_sleeper(void)
 {
     pid_t pid = fork();
@@ -146,7 +175,7 @@ static void test_orphans_are_found_and_ended(void **state)
 {
     struct fixture *f = *state;
     pid_t worker = start_sleeper(), keeper = start_sleeper();
-    struct child_line lines[] = {{'w', worker}, {'w', 0}, {'k', keeper}};
+    struct child_line lines[] = {{'w', worker, 0}, {'w', 0, 0}, {'k', keeper, 0}};
     struct orphans o;
 
     children_record(f->pid_file, lines, 3);
@@ -174,6 +203,7 @@ static void test_orphans_never_are_foreign_processes(void **state)
     struct fixture *f = *state;
     pid_t pid = start_sleeper();
     uint64_t start = process_start_time(pid);
+    struct child_line lines[ORPHANS_MAX];
     char boot[64] = "";
     struct orphans o;
     FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
@@ -206,8 +236,15 @@ static void test_orphans_never_are_foreign_processes(void **state)
     assert_int_equal(chmod(f->list, 0640), 0);
     orphans_find(&o, f->pid_file);
     assert_int_equal(o.n, 1);
+    /* On the list of the next master it has the same start time, whoever has its number then. */
+    assert_int_equal(orphans_lines(&o, lines), 1);
+    assert_int_equal(lines[0].pid, pid);
+    assert_true(lines[0].start == start);
     orphans_free(&o);
     end_sleeper(pid, SIGKILL);
+    children_record(f->pid_file, lines, 1);
+    orphans_find(&o, f->pid_file);
+    assert_int_equal(o.n, 0);
 }
 
 static struct conf_listener loopback(uint16_t port)
@@ -266,18 +303,146 @@ static void test_directories_are_made(void **state)
     struct stat st;
 
     snprintf(path, sizeof path, "%s/a/b/file", f->dir);
-    assert_true(directory_of(path, &nobody, &err));
-    assert_true(directory_of(path, &nobody, &err));
+    assert_true(directory_given(path, &nobody, &err));
+    assert_true(directory_given(path, &nobody, &err));
     *strrchr(path, '/') = '\0';
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0750);
     snprintf(blocked, sizeof blocked, "/proc/nowhere/%d/x", (int)getpid());
-    assert_false(directory_of(blocked, &nobody, &err));
+    assert_false(directory_given(blocked, &nobody, &err));
     assert_non_null(strstr(buf_cstr(&err), "/proc/nowhere"));
     buf_free(&err);
     rmdir(path);
     *strrchr(path, '/') = '\0';
     rmdir(path);
+}
+
+static uid_t owner_of(const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(lstat(path, &st), 0);
+    return st.st_uid;
+}
+
+/* Of what root makes the service's user gets only what it must: neither parents nor the directory
+ * of the pid file, and no file by its name. */
+static void test_directories_are_given_or_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct identity id = {.change = true, .uid = 65534, .gid = 65534};
+    struct buf err = {0};
+    char path[128], dir[128];
+    int fd;
+
+    if (geteuid() != 0)
+        skip();
+    snprintf(path, sizeof path, "%s/log/file", f->dir);
+    assert_true(directory_given(path, &id, &err));
+    snprintf(dir, sizeof dir, "%s/log", f->dir);
+    assert_int_equal(owner_of(dir), 65534);
+    /* As an earlier version had it. */
+    assert_true(directory_kept(path, &id, &err));
+    assert_int_equal(owner_of(dir), 0);
+    fd = open(path, O_WRONLY | O_CREAT, 0600);
+    file_give(fd, &id);
+    assert_int_equal(owner_of(path), 65534);
+    close(fd);
+    fd = open("/dev/null", O_WRONLY);
+    file_give(fd, &id);
+    assert_int_equal(owner_of("/dev/null"), 0);
+    close(fd);
+    unlink(path);
+    rmdir(dir);
+    snprintf(path, sizeof path, "%s/a/b/file", f->dir);
+    assert_true(directory_given(path, &id, &err));
+    snprintf(dir, sizeof dir, "%s/a", f->dir);
+    assert_int_equal(owner_of(dir), 0);
+    strcat(dir, "/b");
+    assert_int_equal(owner_of(dir), 65534);
+    rmdir(dir);
+    *strrchr(dir, '/') = '\0';
+    rmdir(dir);
+    assert_int_equal(err.n, 0);
+}
+
+static void test_unknown_user(void **state)
+{
+    struct identity id;
+    struct buf err = {0};
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_true(identity_find(&id, "nobody", true, "", &err));
+    assert_true(id.change && id.uid != 0);
+    assert_true(identity_find(&id, "root", true, "", &err));
+    assert_false(id.change);
+    assert_true(identity_find(&id, "", true, "", &err));
+    assert_false(id.change);
+    assert_int_equal(err.n, 0);
+    /* The default may be missing, with a word; what somebody has written down may not. */
+    assert_true(identity_find(&id, "no-such-user", false, "", &err));
+    assert_false(id.change);
+    assert_non_null(strstr(buf_cstr(&err), "no-such-user"));
+    buf_clear(&err);
+    assert_false(identity_find(&id, "no-such-user", true, "", &err));
+    assert_true(err.n > 0);
+    buf_clear(&err);
+    assert_false(identity_find(&id, "nobody", true, "no-such-group", &err));
+    assert_non_null(strstr(buf_cstr(&err), "no-such-group"));
+    buf_free(&err);
+}
+
+/* A log that the owner of its directory has made a pipe or a link does not stop or mislead root. */
+static void test_root_opens_only_plain_logs(void **state)
+{
+    struct fixture *f = *state;
+    char path[128], other[128];
+
+    if (geteuid() != 0)
+        skip();
+    snprintf(path, sizeof path, "%s/log", f->dir);
+    snprintf(other, sizeof other, "%s/other", f->dir);
+    assert_int_equal(log_open(path), 0);
+    assert_int_equal(rename(path, other), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(log_reopen(), -ENXIO);
+    unlink(path);
+    assert_int_equal(link(other, path), 0);
+    assert_int_equal(log_reopen(), -EPERM);
+    unlink(path);
+    assert_int_equal(symlink(other, path), 0);
+    assert_int_equal(log_reopen(), -ELOOP);
+    unlink(path);
+    assert_int_equal(log_reopen(), 0);
+    assert_int_equal(log_open("/dev/null"), 0);
+    assert_int_equal(log_open(NULL), 0);
+    unlink(path);
+    unlink(other);
+}
+
+/* Whoever finds another's incarnation in its slot leaves it alone and ends. */
+static void test_child_writes_only_to_its_own_slot(void **state)
+{
+    static struct control control;
+    struct inherited in = {.slot = 3, .incarnation = 1, .control = &control};
+    struct child c = {.in = &in, .slot = &control.slots[3]};
+
+    (void)state;
+    log_set_level(LOG_LEVEL_ERROR);
+    assert_int_equal(log_open("/dev/null"), 0);
+    loop_init(&c.loop);
+    slot_claim(c.slot, 1, 0);
+    assert_true(child_publish(&c));
+    assert_true(control.slots[3].heartbeat_ns > 0);
+    slot_claim(c.slot, 1, 0);
+    atomic_store(&c.slot->heartbeat_ns, 0);
+    assert_false(child_publish(&c));
+    assert_true(c.stop);
+    assert_int_equal(control.slots[3].heartbeat_ns, 0);
+    loop_fini(&c.loop);
+    assert_int_equal(log_open(NULL), 0);
 }
 
 static void test_notify_reaches_the_manager(void **state)
@@ -312,6 +477,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_orphans_never_are_foreign_processes, setup, teardown),
         cmocka_unit_test(test_listeners_share_a_free_port),
         cmocka_unit_test_setup_teardown(test_directories_are_made, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pidfile_is_our_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_directories_are_given_or_kept, setup, teardown),
+        cmocka_unit_test(test_unknown_user),
+        cmocka_unit_test_setup_teardown(test_root_opens_only_plain_logs, setup, teardown),
+        cmocka_unit_test(test_child_writes_only_to_its_own_slot),
         cmocka_unit_test_setup_teardown(test_notify_reaches_the_manager, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
