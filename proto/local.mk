@@ -12,8 +12,7 @@ PROTO_GENERATED = \
 
 BUILT_SOURCES += $(PROTO_GENERATED)
 CLEANFILES += $(PROTO_GENERATED) $(PROTO_GENERATED:.c=.h) proto/boxoffice.pb
-EXTRA_DIST += proto/boxoffice.proto proto/health.proto proto/google/api/http.proto \
-	proto/google/api/annotations.proto
+EXTRA_DIST += proto/health.proto
 
 proto/google/protobuf/%.pb-c.c: $(PROTOBUF_INCLUDE)/google/protobuf/%.proto
 	@$(MKDIR_P) proto
@@ -32,6 +31,9 @@ proto_libproto_a_CFLAGS = -std=gnu11 -O2 -fPIE $(PROTOBUF_C_CFLAGS)
 # What the gateway transcodes the box office with.
 protodir = $(pkgdatadir)/proto
 dist_proto_DATA = proto/boxoffice.proto
+# What a service's own proto file imports for its annotations.
+protoapidir = $(protodir)/google/api
+dist_protoapi_DATA = proto/google/api/http.proto proto/google/api/annotations.proto
 descriptordir = $(pkgdatadir)
 nodist_descriptor_DATA = proto/boxoffice.pb
 proto/boxoffice.pb: $(srcdir)/proto/boxoffice.proto $(srcdir)/proto/google/api/http.proto
