@@ -57,4 +57,23 @@ size_t slice_find(struct slice s, char c);
  */
 bool slice_to_u64(struct slice s, uint64_t *out) __attribute__((warn_unused_result));
 
+/* Value of a hexadecimal digit of either case, -1 for another character. */
+static inline int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Value of the percent escape at p, of which n bytes are there; -1 when it is none. */
+static inline int hex_escape(const char *p, size_t n)
+{
+    int high, low;
+
+    if (n < 3 || p[0] != '%' || (high = hex_digit(p[1])) < 0 || (low = hex_digit(p[2])) < 0)
+        return -1;
+    return high << 4 | low;
+}
+
 #endif

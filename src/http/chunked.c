@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "http/chunked.h"
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* A line at p: 1 and *line without CR LF, 0 when it is not complete, -1 when it is malformed. */
 static int take_line(const char *p, size_t n, size_t max, struct slice *line)
 {
@@ -31,10 +23,10 @@ static enum http_fault size_line(struct chunked *d, struct slice line, uint64_t 
     uint64_t size = 0;
     size_t i;
 
-    for (i = 0; i < line.n && hex(line.p[i]) >= 0; i++) {
+    for (i = 0; i < line.n && hex_digit(line.p[i]) >= 0; i++) {
         if (size >> 56 != 0)
             return FAULT_CHUNK;
-        size = size << 4 | (uint64_t)hex(line.p[i]);
+        size = size << 4 | (uint64_t)hex_digit(line.p[i]);
     }
     if (i == 0 || i > 32 || (i < line.n && line.p[i] != ';') || !lint_text(line))
         return FAULT_CHUNK;

@@ -206,9 +206,31 @@ static void split_query(struct head *h, struct slice rest)
     h->query = n < rest.n ? slice_of(rest.p + n + 1, rest.n - n - 1) : SLICE_NONE;
 }
 
-/* http://authority[/path][?query]; the host it names goes before the Host header. */
-static enum http_fault absolute_form(struct head *h, struct slice rest)
+/*
+ * target is all path and query. The path is brought into its normal form where it lies; a query
+ * moves up to it, so that the two stay one run.
+ */
+static enum http_fault take_path(struct head *h, char *p, size_t n)
 {
+    struct slice path = slice_of(p, slice_find(slice_of(p, n), '?'));
+    size_t shorter = path.n;
+    enum http_fault f = lint_path(path);
+
+    if (f != FAULT_NONE)
+        return f;
+    shorter -= lint_path_decode(p, path.n);
+    if (shorter > 0) {
+        memmove(p + path.n - shorter, p + path.n, n - path.n);
+        h->target.n -= shorter;
+    }
+    split_query(h, slice_of(p, n - shorter));
+    return FAULT_NONE;
+}
+
+/* http://authority[/path][?query]; the host it names goes before the Host header. */
+static enum http_fault absolute_form(struct head *h, char *p, size_t rest_n)
+{
+    struct slice rest = slice_of(p, rest_n);
     size_t n = 0;
     enum http_fault f;
 
@@ -217,27 +239,31 @@ static enum http_fault absolute_form(struct head *h, struct slice rest)
     f = lint_host(slice_of(rest.p, n), &h->host);
     if (f != FAULT_NONE)
         return FAULT_TARGET;
-    split_query(h, slice_of(rest.p + n, rest.n - n));
-    if (h->path.n == 0)
-        h->path = SLICE_LIT("/");
-    return lint_path(h->path);
+    if (n == rest.n || p[n] != '/') {
+        /* The blank behind the target makes room for the path that it lacks. */
+        memmove(p + n + 1, p + n, rest.n - n);
+        p[n] = '/';
+        h->target.n++;
+        rest.n++;
+    }
+    return take_path(h, p + n, rest.n - n);
 }
 
-static enum http_fault judge_target(struct head *h)
+/* head: the bytes that target is in. */
+static enum http_fault judge_target(struct head *h, char *head)
 {
     static const struct slice scheme = SLICE_LIT("http://");
     struct slice t = h->target;
+    char *p = head + (t.p - head);
 
-    if (t.p[0] == '/') {
-        split_query(h, t);
-        return lint_path(h->path);
-    }
+    if (t.p[0] == '/')
+        return take_path(h, p, t.n);
     if (t.n == 1 && t.p[0] == '*') {
         h->path = t;
         return h->method == METHOD_OPTIONS ? FAULT_NONE : FAULT_TARGET;
     }
     if (t.n > scheme.n && slice_eq_nocase(slice_of(t.p, scheme.n), scheme))
-        return absolute_form(h, slice_of(t.p + scheme.n, t.n - scheme.n));
+        return absolute_form(h, p + scheme.n, t.n - scheme.n);
     return FAULT_TARGET;
 }
 
@@ -262,7 +288,7 @@ static enum http_fault judge_expect(struct head *h, const struct tally *t)
                                                                                     : FAULT_EXPECT;
 }
 
-enum http_fault head_parse_request(struct head *h, const char *p, size_t n)
+enum http_fault head_parse_request(struct head *h, char *p, size_t n)
 {
     enum http_fault f = run_parser(h, HTTP_REQUEST, p, n);
     struct tally t = {0};
@@ -277,7 +303,7 @@ enum http_fault head_parse_request(struct head *h, const char *p, size_t n)
         tally_header(&t, &h->headers[i]);
     if ((f = judge_framing(h, &t)) != FAULT_NONE || (f = judge_host(h, &t)) != FAULT_NONE)
         return f;
-    if ((f = judge_target(h)) != FAULT_NONE)
+    if ((f = judge_target(h, p)) != FAULT_NONE)
         return f;
     return judge_expect(h, &t);
 }

@@ -55,8 +55,10 @@ struct head {
     uint64_t length;
 };
 
-/* A complete head that head_scan let pass, from its start line to the empty line. */
-enum http_fault head_parse_request(struct head *h, const char *p, size_t n);
+/* A complete head that head_scan let pass, from its start line to the empty line. A request's
+ * target is rewritten in place where its path is not in normal form; path, '?' and query stay one
+ * run. */
+enum http_fault head_parse_request(struct head *h, char *p, size_t n);
 enum http_fault head_parse_response(struct head *h, const char *p, size_t n);
 
 #endif

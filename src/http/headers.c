@@ -108,14 +108,6 @@ bool http_list_has(struct slice list, struct slice token)
     return false;
 }
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool http_percent_decode(struct slice s, char *out, size_t *out_n)
 {
     size_t n = 0;
@@ -123,9 +115,10 @@ bool http_percent_decode(struct slice s, char *out, size_t *out_n)
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
         if (c == '%') {
-            if (s.n - i < 3 || hex(s.p[i + 1]) < 0 || hex(s.p[i + 2]) < 0)
+            int value = hex_escape(s.p + i, s.n - i);
+            if (value < 0)
                 return false;
-            c = (char)(hex(s.p[i + 1]) << 4 | hex(s.p[i + 2]));
+            c = (char)value;
             i += 2;
         }
         out[n++] = c;

@@ -12,12 +12,14 @@ enum char_class {
     NAME = 8,   /* a registered name in an authority: unreserved, sub-delims, % */
     ADDR = 16,  /* inside the brackets of an IP literal */
     DIGIT = 32,
+    PLAIN = 64, /* unreserved of RFC 3986: means the same escaped */
 };
 
-#define D (TOKEN | TEXT | TARGET | NAME | ADDR | DIGIT)
-#define H (TOKEN | TEXT | TARGET | NAME | ADDR) /* a to f */
-#define A (TOKEN | TEXT | TARGET | NAME)        /* other letters, - . _ ~ and such sub-delims */
-#define S (TEXT | TARGET | NAME)                /* sub-delims that are no tchar */
+#define D (U | ADDR | DIGIT)
+#define H (U | ADDR)                     /* a to f */
+#define U (A | PLAIN)                    /* other letters, - . _ ~ */
+#define A (TOKEN | TEXT | TARGET | NAME) /* sub-delims that are tchar */
+#define S (TEXT | TARGET | NAME)         /* sub-delims that are no tchar */
 #define T (TOKEN | TEXT | TARGET)
 #define V (TEXT | TARGET)
 
@@ -36,8 +38,8 @@ static const uint8_t classes[256] = {
     ['*'] = A,
     ['+'] = A,
     [','] = S,
-    ['-'] = A,
-    ['.'] = A | ADDR,
+    ['-'] = U,
+    ['.'] = U | ADDR,
     ['/'] = V,
     ['0' ... '9'] = D,
     [':'] = V | ADDR,
@@ -48,19 +50,19 @@ static const uint8_t classes[256] = {
     ['?'] = V,
     ['@'] = V,
     ['A' ... 'F'] = H,
-    ['G' ... 'Z'] = A,
+    ['G' ... 'Z'] = U,
     ['['] = V,
     ['\\'] = V,
     [']'] = V,
     ['^'] = T,
-    ['_'] = A,
+    ['_'] = U,
     ['`'] = T,
     ['a' ... 'f'] = H,
-    ['g' ... 'z'] = A,
+    ['g' ... 'z'] = U,
     ['{'] = V,
     ['|'] = T,
     ['}'] = V,
-    ['~'] = A,
+    ['~'] = U,
     [0x80 ... 0xff] = TEXT,
 };
 
@@ -167,24 +169,6 @@ enum http_fault lint_trailer(struct slice line)
     return FAULT_NONE;
 }
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Value of the escape at s.p[i], -1 when it is none. */
-static int escape(struct slice s, size_t i)
-{
-    int hi, lo;
-
-    if (s.n - i < 3 || (hi = hex(s.p[i + 1])) < 0 || (lo = hex(s.p[i + 2])) < 0)
-        return -1;
-    return hi << 4 | lo;
-}
-
 /* Walks the path once; `dots` counts the dots of a segment that so far is nothing else. */
 enum http_fault lint_path(struct slice path)
 {
@@ -193,13 +177,13 @@ enum http_fault lint_path(struct slice path)
     for (size_t i = 0; i < path.n; i++) {
         int c = (uint8_t)path.p[i];
         if (c == '/') {
-            if (dots == 1 || dots == 2)
+            if (dots >= 0 && dots <= 2)
                 return FAULT_PATH;
             dots = 0;
             continue;
         }
         if (c == '%') {
-            c = escape(path, i);
+            c = hex_escape(path.p + i, path.n - i);
             if (c <= 0)
                 return FAULT_PATH;
             i += 2;
@@ -207,6 +191,32 @@ enum http_fault lint_path(struct slice path)
         dots = c == '.' && dots >= 0 ? dots + 1 : -1;
     }
     return dots == 1 || dots == 2 ? FAULT_PATH : FAULT_NONE;
+}
+
+size_t lint_path_decode(char *p, size_t n)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *from = memchr(p, '%', n), *to = from;
+
+    if (from == NULL)
+        return n;
+    while (from < p + n) {
+        int c;
+        if (*from != '%') {
+            *to++ = *from++;
+            continue;
+        }
+        c = hex_escape(from, 3);
+        from += 3;
+        if ((classes[c] & PLAIN) != 0) {
+            *to++ = (char)c;
+        } else {
+            *to++ = '%';
+            *to++ = digits[c >> 4];
+            *to++ = digits[c & 15];
+        }
+    }
+    return (size_t)(to - p);
 }
 
 static bool port_ok(struct slice port)
@@ -230,7 +240,7 @@ enum http_fault lint_host(struct slice authority, struct slice *host)
         if (n == 0 || !all(slice_of(authority.p, n), NAME))
             return FAULT_HOST;
         for (size_t i = 0; i < n; i++) {
-            if (authority.p[i] == '%' && escape(slice_of(authority.p, n), i) <= 0x20)
+            if (authority.p[i] == '%' && hex_escape(authority.p + i, n - i) <= 0x20)
                 return FAULT_HOST;
         }
     }

@@ -8,9 +8,11 @@
  * - a line ends with CR LF, never with LF alone; CR, NUL and every control character but the tab
  * inside a line are refused;
  * - the request line has exactly two single spaces; the target is visible ASCII without '#';
- * - an escape in the path must be %XX with hexadecimal digits and not %00; other escapes stay as
- * they are. "." and ".." segments, escaped or not, are refused rather than resolved, since whoever
- * is behind may resolve them differently;
+ * - an escape in the path must be %XX with hexadecimal digits and not %00. Escapes of letters,
+ * digits and - . _ ~ are decoded, so that what is routed, checked against an allow list and passed
+ * on is one spelling; all others stay, with their digits in upper case. "." and ".." segments,
+ * escaped or not, and empty ones but the last are refused rather than resolved, since whoever is
+ * behind may resolve them differently;
  * - the absolute form is accepted for http, its authority replaces Host, as RFC 9112 wants;
  * - a header that would become Content-Length or Transfer-Encoding when '_' is read as '-' (as CGI
  * does) is refused like the real one beside its twin.
@@ -46,6 +48,11 @@ enum http_fault lint_trailer(struct slice line);
 
 /* The path of an origin or absolute form. */
 enum http_fault lint_path(struct slice path);
+/*
+ * Brings a path that lint_path let pass into its normal form (RFC 3986, 6.2.2), in place; returns
+ * its length, which never grows. Without '%' nothing is written.
+ */
+size_t lint_path_decode(char *p, size_t n);
 /* An authority without user information; *host is it without its port. */
 enum http_fault lint_host(struct slice authority, struct slice *host);
 /* True when no byte of a chunk extension is a control character. */

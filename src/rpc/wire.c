@@ -109,30 +109,13 @@ void wire_percent_encode(struct buf *out, struct slice s)
     }
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 void wire_percent_decode(struct buf *out, struct slice s)
 {
     for (size_t i = 0; i < s.n; i++) {
-        int hi = -1, lo = -1;
+        int value = hex_escape(s.p + i, s.n - i);
 
-        if (s.p[i] == '%' && s.n - i > 2) {
-            hi = hex_value(s.p[i + 1]);
-            lo = hex_value(s.p[i + 2]);
-        }
-        if (hi >= 0 && lo >= 0) {
-            buf_char(out, (char)(hi << 4 | lo));
-            i += 2;
-        } else {
-            buf_char(out, s.p[i]);
-        }
+        buf_char(out, value >= 0 ? (char)value : s.p[i]);
+        i += value >= 0 ? 2 : 0;
     }
 }
 

@@ -6,15 +6,6 @@
  */
 #include "transcode/encode.h"
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 enum decode { DECODE_SEGMENT, DECODE_SEGMENTS, DECODE_QUERY };
 
 /*
@@ -39,15 +30,14 @@ static bool decode_text(struct encoder *e, struct slice raw, enum decode how, st
         if (c == '+' && how == DECODE_QUERY) {
             c = ' ';
         } else if (c == '%') {
-            int high = i + 2 < raw.n ? hex_digit(raw.p[i + 1]) : -1;
-            int low = i + 2 < raw.n ? hex_digit(raw.p[i + 2]) : -1;
-            if (high < 0 || low < 0)
+            int value = hex_escape(raw.p + i, raw.n - i);
+            if (value < 0)
                 return place_fail(e, "'%%' needs two hexadecimal digits behind it");
-            if (how == DECODE_SEGMENTS && high == 2 && low == 15) {
+            if (how == DECODE_SEGMENTS && value == '/') {
                 p[n++] = '%';
                 continue;
             }
-            c = (char)(high << 4 | low);
+            c = (char)value;
             i += 2;
         }
         p[n++] = c;

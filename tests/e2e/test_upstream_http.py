@@ -80,6 +80,8 @@ def config_for(*upstreams, **settings):
     config["upstreams"] = {"web": {"protocol": "http", "health": {"interval": "0s"},
                                    "endpoints": [f"127.0.0.1:{u.server_port}" for u in upstreams]}}
     config["upstreams"]["web"].update(settings)
+    config["routes"].append({"name": "guarded", "match": {"path": "/up/admin/**"}, "upstream": "web",
+                             "allow": ["192.0.2.0/24"]})
     config["routes"].append({"name": "web", "match": {"path": "/up/**"}, "upstream": "web",
                              "deadline": "5s", "retry": True})
     return config
@@ -107,6 +109,26 @@ def test_request_and_answer(web):
     assert headers["x-mine"] == "1" and headers["x-request-id"] == "r1"
     assert headers["traceparent"].startswith("00-")
     assert "127.0.0.1" in headers.get("x-forwarded-for", headers.get("forwarded", ""))
+
+
+@pytest.mark.parametrize("path", ["/up/admin/x", "/up/%61dmin/x", "/%75p/admi%6E/x", "/up/%61dmin/%78?q"])
+def test_no_spelling_gets_around_an_allow_list(web, path):
+    gateway, upstream = web
+    before = len(upstream.seen)
+    assert_problem(gateway.client.get(path), 403, "forbidden")
+    assert len(upstream.seen) == before
+
+
+@pytest.mark.parametrize("path", ["/up//admin/x", "//up/admin/x", "/up/./admin/x", "/up/x/%2e%2E/admin/x"])
+def test_paths_that_others_read_differently(web, path):
+    assert_problem(web[0].client.get(path), 400, "bad-path")
+
+
+def test_path_and_query_arrive_in_one_spelling(web):
+    answer = web[0].client.get("/up/%7Ea%2fb%c3%a9?%61=%7e")
+    assert answer.body == b"up GET /up/~a%2Fb%C3%A9?%61=%7e 0"
+    answer = web[0].client.raw(b"GET http://h?q=1 HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert answer.status == 404
 
 
 def test_hop_by_hop_headers_stay_here(web):
