@@ -252,6 +252,12 @@ static void set_deadline(struct http_conn *c)
     }
 }
 
+/* The server drains, and all that this connection has asked for is answered. */
+static bool is_drained(const struct http_conn *c)
+{
+    return c->server->draining && c->served > 0 && !c->closing && !c->blocked && http_conn_idle(c);
+}
+
 void http_conn_process(struct http_conn *c)
 {
     if (c->blocked || c->state == CONN_LINGER)
@@ -277,11 +283,19 @@ void http_conn_process(struct http_conn *c)
     set_deadline(c);
     if (!c->reading)
         watch(c, EV_READ);
+    /* Idle only now, behind a slow reader or a body nobody wanted. */
+    if (is_drained(c))
+        loop_defer(c->server->loop, &c->resume);
 }
 
 static void conn_resume(struct loop_hook *h)
 {
-    http_conn_process(CONTAINER_OF(h, struct http_conn, resume));
+    struct http_conn *c = CONTAINER_OF(h, struct http_conn, resume);
+
+    if (is_drained(c))
+        http_conn_drain(c);
+    else
+        http_conn_process(c);
 }
 
 bool http_conn_make_room(struct http_conn *c)

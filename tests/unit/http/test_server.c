@@ -186,7 +186,12 @@ static void test_forms(void **state)
          "GET Example.com /a%20b?c=%zz"},
         {"GET http://b:1/x?y HTTP/1.1\r\n" H "\r\n", "GET b /x?y"},
         {"GET HTTP://[::1]:80?q HTTP/1.1\r\n" H "\r\n", "GET [::1] /?q"},
+        {"GET http://b HTTP/1.1\r\n" H "\r\n", "GET b /?"},
         {"OPTIONS * HTTP/1.1\r\n" H "\r\n", "OPTIONS a *?"},
+        /* One spelling of a path; the query is nobody's business here. */
+        {"GET /%61%2Dmin/%7e%5F?%61=%7e HTTP/1.1\r\n" H "\r\n", "GET a /a-min/~_?%61=%7e"},
+        {"GET /a%2fb%2561%C3%a9/ HTTP/1.1\r\n" H "\r\n", "GET a /a%2Fb%2561%C3%A9/?"},
+        {"GET http://b/%41%2e%41?%41 HTTP/1.1\r\n" H "\r\n", "GET b /A.A?%41"},
         {"GET / HTTP/1.0\r\n\r\n", "GET  /?"},
         {"\r\nDELETE /.../..a HTTP/1.1\r\n" H "\r\n", "DELETE a /.../..a?"},
         {"GET / HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "GET a /?"},
@@ -472,6 +477,39 @@ static void test_slow_reader(void **state)
 
 /* Idle connections close, a request that has just arrived is served, one that waits gets its
  * answer. */
+/* Connections that are in the middle of something when the drain begins go when it is over: one
+ * whose body nobody wants, one that reads its answer late. */
+static void test_drain_later(void **state)
+{
+    int drop = web_connect(&w), slow = web_connect(&w);
+    bool eof = false;
+
+    (void)state;
+    w.mode = WEB_EARLY;
+    assert_int_equal(
+        status_of(web_talk(&w, drop, "POST / HTTP/1.1\r\n" H "Content-Length: 6\r\n\r\nabc")), 403);
+    w.mode = WEB_ANSWER;
+    w.big = 4000000;
+    web_send(&w, slow, GET, sizeof GET - 1);
+    web_turn(&w);
+    http_server_drain(w.server);
+    web_turn(&w);
+    assert_string_equal(web_read(&w, drop, &eof), "");
+    assert_false(eof);
+    web_send(&w, drop, "def", 3);
+    web_turn(&w);
+    web_turn(&w);
+    assert_string_equal(web_read(&w, drop, &eof), "");
+    assert_true(eof);
+    for (unsigned i = 0; i < 10000 && http_server_connections(w.server) > 0; i++) {
+        web_read(&w, slow, &eof);
+        web_turn(&w);
+    }
+    assert_int_equal(http_server_connections(w.server), 0);
+    close(drop);
+    close(slow);
+}
+
 static void test_drain(void **state)
 {
     int idle = web_connect(&w), late = web_connect(&w), busy = web_connect(&w);
@@ -660,12 +698,12 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_refusals),     T(test_nul),      T(test_linger),           T(test_limits),
-        T(test_forms),        T(test_pipeline), T(test_keep_alive),       T(test_head),
-        T(test_expect),       T(test_early),    T(test_bodies),           T(test_hold),
-        T(test_hold_flood),   T(test_timeouts), T(test_slow_reader),      T(test_drain),
-        T(test_max_requests), T(test_steady),   T(test_connection_limit), T(test_no_descriptors),
-        T(test_free_server),
+        T(test_refusals),     T(test_nul),         T(test_linger),           T(test_limits),
+        T(test_forms),        T(test_pipeline),    T(test_keep_alive),       T(test_head),
+        T(test_expect),       T(test_early),       T(test_bodies),           T(test_hold),
+        T(test_hold_flood),   T(test_timeouts),    T(test_slow_reader),      T(test_drain),
+        T(test_max_requests), T(test_steady),      T(test_connection_limit), T(test_no_descriptors),
+        T(test_free_server),  T(test_drain_later),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
