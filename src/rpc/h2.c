@@ -80,7 +80,9 @@ int h2_write_data(struct h2_conn *c, const uint8_t *frame_head, const char *p, s
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     buf_add(w, frame_head, FRAME_HEAD);
     buf_add(w, p, n);
-    return 0;
+    /* nghttp2 would go on with the next DATA frame inside the same call, as far as the peer's
+     * windows reach. */
+    return w->n >= H2_OUT_MAX ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 /* Sends; returns how much the kernel took, or -1 with the connection marked dead. */

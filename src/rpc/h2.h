@@ -101,7 +101,8 @@ void h2_kill(struct h2_conn *c, const char *reason);
 void h2_enter(struct h2_conn *c);
 void h2_leave(struct h2_conn *c);
 
-/* For nghttp2's NO_COPY: appends a DATA frame's head and its bytes to the write buffer. */
+/* For nghttp2's NO_COPY: appends a DATA frame's head and its bytes to the write buffer. What the
+ * callback returns: NGHTTP2_ERR_PAUSE when the buffer has H2_OUT_MAX bytes. */
 int h2_write_data(struct h2_conn *c, const uint8_t *frame_head, const char *p, size_t n);
 
 /* A header field whose memory outlives the stream. */

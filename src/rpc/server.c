@@ -270,6 +270,7 @@ void server_answer(struct server_call *call, int status, struct slice message, s
                    const struct rpc_meta *meta, unsigned meta_n)
 {
     size_t need = meta_size(meta, meta_n) + WIRE_PREFIX;
+    size_t held = call->conn->held + call->conn->h2.out.n;
 
     if (message.n > WIRE_MESSAGE_MAX)
         message.n = WIRE_MESSAGE_MAX;
@@ -280,7 +281,7 @@ void server_answer(struct server_call *call, int status, struct slice message, s
     need += status == RPC_OK ? payload.n : 3 * message.n + 24;
     buf_clear(&call->out);
     /* All at once: the header fields point into it. */
-    if (call->conn->held + need > SERVER_HELD_MAX || !buf_reserve(&call->out, need)) {
+    if (held + need > SERVER_HELD_MAX || !buf_reserve(&call->out, need)) {
         nghttp2_submit_rst_stream(call->conn->h2.session, NGHTTP2_FLAG_NONE, call->stream,
                                   NGHTTP2_ENHANCE_YOUR_CALM);
         call->answered = true;

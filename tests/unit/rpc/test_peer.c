@@ -642,9 +642,9 @@ static void test_no_reader(void **state)
 {
     struct buf out = {0};
     nghttp2_session *session = client_session(&out);
-    struct slice body = {"\0\0\0\0\6"
-                         "200000",
-                         11};
+    struct slice body = {"\0\0\0\0\7"
+                         "2000000",
+                         12};
     nghttp2_settings_entry window = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 24};
     int fd;
 
@@ -652,14 +652,15 @@ static void test_no_reader(void **state)
     fixture_serve(&f, 200);
     nghttp2_submit_settings(session, 0, &window, 1);
     nghttp2_submit_window_update(session, 0, 0, 1 << 29);
-    for (unsigned i = 0; i < 100; i++) /* 20 MB */
+    for (unsigned i = 0; i < 10; i++) /* 20 MB */
         ask(session, "POST", "application/grpc", "/t/Big", &body);
     nghttp2_session_send(session);
     fd = dial();
     push(fd, out.p, out.n, false);
-    RUN_UNTIL(&f, f.served == 100);
+    RUN_UNTIL(&f, f.served == 10);
     fixture_turns(&f, 3);
     assert_in_range(serialized_waiting(), 1, H2_OUT_MAX + 20000);
+    assert_in_range(f.server->io.write.cap, 1, 2 * H2_OUT_MAX);
     still_works();
     close(fd);
     RUN_UNTIL(&f, rpc_server_connections(f.server) == 1);
