@@ -206,6 +206,24 @@ def test_nothing_leaks_over_reloads(plain):
     assert descriptors() == before
 
 
+def test_wait_zero_answers_after_the_flip(plain):
+    """However long a worker takes: published is all that was asked."""
+    before = generation(plain)
+    worker = plain.processes("worker")[0]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        plain.write_config({"http": {"server_name": "other"}})
+        document, changed = changes(plain, "--wait", "0s")
+        assert SHORT or time.monotonic() - start < 3
+        assert document["data"]["generation"] == before + 1
+        assert document["data"]["processes_on_it"] < document["data"]["processes_total"]
+        assert changed["http.server_name"]["applied"] is True
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    plain.ctl("reload")
+
+
 @pytest.mark.parametrize("make", [base_config, plain_config])
 def test_check_agrees(make_gateway, make):
     """rushgate -t and rushctl check say ok about what then starts."""

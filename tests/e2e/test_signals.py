@@ -2,6 +2,7 @@
 """Starting, stopping, signals, the pid file and its lock."""
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from client import compose
-from gateway import BUILD, SHORT, plain_config, process_alive, wait_for
+from gateway import BUILD, ROOT, SHORT, plain_config, process_alive, wait_for
 
 
 def test_term_stops_now(plain):
@@ -241,3 +242,173 @@ def test_version_and_help():
     done = subprocess.run([os.path.join(BUILD, "rushgate"), "--nonsense"], capture_output=True,
                           timeout=60)
     assert done.returncode == 2
+
+
+def connect_until(gateway, refused, seconds=5):
+    """Until a connection is refused, or accepted and served."""
+    def outcome():
+        try:
+            return gateway.client.get("/hello").status == 200 and not refused
+        except ConnectionRefusedError:
+            return refused
+        except OSError:
+            return False
+    wait_for(outcome, "a refusal" if refused else "an answer", seconds)
+
+
+def slow_request(gateway):
+    """A connection with a request in progress, and what completes it."""
+    body = b'{"item":"standard"}'
+    busy = gateway.client.connect()
+    busy.send(b"POST /api/v1/events/demo/orders HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\n"
+              b"Idempotency-Key: k\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5])
+    wait_for(lambda: sum(r["requests"] or 0 for r in gateway.ctl_json("show", "workers")["data"]),
+             "the request to be seen")
+    return busy, body[5:]
+
+
+def test_quit_refuses_new_clients_at_once(gateway):
+    """They must go elsewhere instead of waiting in a queue that nobody serves."""
+    gateway.create_event("demo")
+    busy, rest = slow_request(gateway)
+    gateway.process.send_signal(signal.SIGQUIT)
+    connect_until(gateway, refused=True)
+    assert gateway.process.poll() is None
+    with pytest.raises(ConnectionRefusedError):
+        gateway.client.get("/hello")
+    busy.send(rest)
+    assert busy.response().status == 201
+    assert gateway.process.wait(20) == 0
+
+
+def test_quit_after_winch_refuses_too(gateway):
+    gateway.create_event("demo")
+    busy, rest = slow_request(gateway)
+    gateway.process.send_signal(signal.SIGWINCH)
+    wait_for(lambda: gateway.ctl_json("status")["data"]["state"] == "draining", "the drain")
+    gateway.process.send_signal(signal.SIGQUIT)
+    connect_until(gateway, refused=True)
+    busy.send(rest)
+    assert busy.response().status == 201
+    assert gateway.process.wait(20) == 0
+
+
+def test_reload_ends_a_drain_that_is_not_over(gateway):
+    """Old requests hold their workers for up to drain_timeout; service must not wait for them."""
+    gateway.create_event("demo")
+    slow = [slow_request(gateway) for _ in range(4)]
+    workers = gateway.processes("worker")
+    gateway.process.send_signal(signal.SIGWINCH)
+    wait_for(lambda: not gateway.is_ready(), "readyz to say no")
+    waiting = gateway.client.connect()
+    waiting.send(compose("GET", "/hello", None, None, "a"))  # queued: it is served afterwards
+    start = time.monotonic()
+    gateway.ctl("reload")
+    connect_until(gateway, refused=False)
+    assert waiting.response().status == 200
+    wait_for(gateway.is_ready, "readyz to say yes")
+    assert SHORT or time.monotonic() - start < 5
+    # Whoever had a request kept its process.
+    assert set(gateway.processes("worker")) & set(workers)
+    for busy, rest in slow:
+        busy.send(rest)
+        assert busy.response().status in (200, 201)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_run_directory_stays_roots(make_gateway):
+    """The service's user cannot put another number into the pid file's place."""
+    gateway = make_gateway({"user": "nobody"}).start()
+    run = os.stat(gateway.path("run"))
+    assert run.st_uid == 0 and stat.S_IMODE(run.st_mode) == 0o755
+    for name in ("rushgate.pid", "rushgate.pid.children", "rushgate.sock"):
+        assert os.stat(gateway.path("run", name)).st_uid == 0
+    assert os.stat(gateway.path("log")).st_uid != 0
+    # The documented address of the box office works all the same, also after it was killed.
+    assert os.path.islink(gateway.path("run", "boxoffice.sock"))
+    gateway.create_event("demo")
+    assert gateway.buy("ann").status == 201
+    gateway.kill_and_wait("boxoffice")
+    wait_for(lambda: gateway.buy("bob").status == 201, "the successor to sell")
+    gateway.stop()
+    assert not os.path.lexists(gateway.path("run", "boxoffice.sock"))
+    gateway.errors_expected = True
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_log_that_became_a_pipe_does_not_stop_the_master(make_gateway):
+    gateway = make_gateway({"user": "nobody"}, base=plain_config()).start()
+    error = gateway.path("log", "error.log")
+    os.unlink(error)
+    os.mkfifo(error, 0o600)
+    os.chown(error, os.stat(gateway.path("log")).st_uid, -1)
+    gateway.ctl("reopen", check=1)
+    assert gateway.ctl_json("status")["data"]["state"] == "running"
+    os.unlink(error)
+    gateway.ctl("reopen")
+    assert os.stat(error).st_uid == os.stat(gateway.path("log")).st_uid
+    gateway.errors_expected = True
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_unknown_user_is_fatal(make_gateway):
+    """A name that was written down and does not exist must not mean root."""
+    for config in ({"user": "rushgat"}, {"user": "nobody", "group": "no-such-group"}):
+        gateway = make_gateway(config, base=plain_config())
+        status, text = gateway.check_config()
+        assert status == 1 and (config.get("group") or config["user"]) in text
+        assert gateway.spawn().wait(20) == 1
+        assert not gateway.all_processes()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_default_user_may_be_missing(make_gateway):
+    gateway = make_gateway(base=plain_config())
+    del gateway.config["user"]
+    gateway.write_config()
+    status, text = gateway.check_config()
+    assert status == 0
+    import pwd
+    if "rushgate" not in (p.pw_name for p in pwd.getpwall()):
+        assert 'no user "rushgate"' in text
+
+
+def test_logrotate_calls_a_command_that_exists(plain):
+    with open(os.path.join(ROOT, "etc", "logrotate.d", "rushgate.in")) as f:
+        command = re.search(r"@bindir@/rushctl ([a-z ]+?) >", f.read()).group(1)
+    os.rename(plain.path("log", "error.log"), plain.path("log", "error.log.1"))
+    plain.ctl(*command.split())
+    assert os.path.exists(plain.path("log", "error.log"))
+
+
+def test_reopen_does_not_end_a_box_office_that_starts(make_gateway):
+    """USR1 before its handler is there would have ended it."""
+    gateway = make_gateway()
+    gateway.process = gateway.spawn()
+    wait_for(lambda: os.path.exists(gateway.path("run", "rushgate.sock")), "the master")
+    while not gateway.is_ready():
+        assert gateway.process.poll() is None, gateway.logs()
+        gateway.process.send_signal(signal.SIGUSR1)
+        time.sleep(0.001)
+    assert "signal 10" not in gateway.error_log()
+    rows = {r["process"]: r for r in gateway.ctl_json("show", "workers")["data"]}
+    assert rows["boxoffice"]["starts"] == 1
+
+
+def test_failed_start_keeps_the_orphans_on_the_list(make_gateway):
+    """A master was killed, the next one cannot start: the one after that still ends the old workers."""
+    gateway = make_gateway().start()
+    old = gateway.processes("worker")
+    gateway.process.kill()
+    gateway.process.wait()
+    good = gateway.config["boxoffice"]
+    os.mkdir(gateway.path("not-a-file"))
+    gateway.write_config({"boxoffice": {"store": gateway.path("not-a-file")}})
+    assert gateway.spawn().wait(60) == 1
+    assert set(gateway.processes("worker")) == set(old)
+    del good["store"]
+    gateway.write_config()
+    gateway.start()
+    wait_for(lambda: not any(process_alive(p) for p in old), "the old workers to go")
+    assert gateway.client.get("/hello").status == 200
+    gateway.errors_expected = True
