@@ -58,9 +58,9 @@ struct ctl_listener {
 struct ctl_ops {
     /*
      * Loads, checks, compiles, publishes; calls done exactly once, now or later: when every worker
-     * uses the new generation, when wait_ns is over, or when it failed. Two reloads at once: the
-     * master queues or joins them, or ends the second with ok = false and a text. No call of done
-     * after ctl_free.
+     * uses the new generation, when wait_ns after the flip is over (0: right after it), or when it
+     * failed. Two reloads at once: the master queues or joins them, or ends the second with
+     * ok = false and a text. No call of done after ctl_free.
      */
     void (*reload)(void *arg, uint64_t wait_ns, ctl_reload_fn *done, void *request);
     /* As QUIT (graceful) or TERM (fast). Returns at once; the answer leaves if the loop turns a few
