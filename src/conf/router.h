@@ -39,23 +39,21 @@ struct router_match {
 
 /*
  * Appends the index for n rules to out. On a bad template or two rules that match the same requests
- * returns false with *bad = the rule's index and a message in err (owned by err).
+ * returns false with *bad = the rule's index and a message in err (owned by err); *other is then
+ * the rule that matches the same requests, or UINT32_MAX when *bad itself is wrong.
  */
 bool router_build(const struct router_rule *rules, uint32_t n, struct buf *out, uint32_t *bad,
-                  struct buf *err);
-
-/* The same; *other: the rule that matches the same requests, or UINT32_MAX when *bad itself is
- * wrong. */
-bool router_build_named(const struct router_rule *rules, uint32_t n, struct buf *out, uint32_t *bad,
-                        uint32_t *other, struct buf *err);
+                  uint32_t *other, struct buf *err);
 
 /* path: absolute, without query. host: without port, any case. Borrows from path and index. */
 enum router_outcome router_match(struct slice index, struct slice host, uint32_t method_bit,
                                  struct slice path, struct router_match *m);
 
-/* Names of a template's variables in order, at most ROUTER_VARS_MAX, as slices into `path`. False
- * when the template is malformed (err says how). */
-bool router_template_vars(struct slice path, struct slice *names, unsigned *n, struct buf *err);
+/* A template's variables in order, at most ROUTER_VARS_MAX, as slices into `path`: what stands
+ * between the braces, "name" or "name=pattern". False when the template is malformed (err says
+ * how).
+ */
+bool router_template_vars(struct slice path, struct slice *vars, unsigned *n, struct buf *err);
 
 /* Whether a template is well-formed; if not, *at is the byte where it is not. */
 bool router_template_check(struct slice path, size_t *at, struct buf *err);

@@ -261,8 +261,8 @@ static void put_index(struct builder *b, uint32_t n)
         memcpy(b->out->p + b->base, &head, sizeof head);
 }
 
-bool router_build_named(const struct router_rule *rules, uint32_t n, struct buf *out, uint32_t *bad,
-                        uint32_t *other, struct buf *err)
+bool router_build(const struct router_rule *rules, uint32_t n, struct buf *out, uint32_t *bad,
+                  uint32_t *other, struct buf *err)
 {
     struct builder b = {.rules = rules, .out = out, .base = out->n};
     bool ok = true;
@@ -281,11 +281,4 @@ bool router_build_named(const struct router_rule *rules, uint32_t n, struct buf 
     free(b.nodes);
     free(b.templates);
     return ok;
-}
-
-bool router_build(const struct router_rule *rules, uint32_t n, struct buf *out, uint32_t *bad,
-                  struct buf *err)
-{
-    uint32_t other;
-    return router_build_named(rules, n, out, bad, &other, err);
 }

@@ -64,6 +64,7 @@ struct segment {
 
 struct template_var {
     struct slice name; /* borrowed from the template */
+    struct slice text; /* "name" or "name=pattern" */
     struct index_var span;
 };
 

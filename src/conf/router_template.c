@@ -129,15 +129,17 @@ static bool parse_var(struct parser *p)
 {
     struct template *t = p->t;
     struct template_var v = {0};
+    size_t from;
     bool ok;
 
     if (p->in_var)
         return fail(p, "a variable inside of a variable");
     if (t->vars_n == ROUTER_VARS_MAX)
         return fail(p, "too many variables");
-    p->i++;
+    from = ++p->i;
     if (!parse_name(p, &v.name))
         return false;
+    v.text = slice_of(p->s.p + from, 0);
     v.span.first = (uint16_t)t->n;
     if (at_char(p, '=')) {
         p->i++;
@@ -151,7 +153,7 @@ static bool parse_var(struct parser *p)
         return false;
     if (!at_char(p, '}'))
         return fail(p, "{ without }");
-    p->i++;
+    v.text.n = p->i++ - from;
     v.span.last = t->segments[t->n - 1].kind == SEGMENT_REST ? INDEX_TO_END : (uint16_t)(t->n - 1);
     t->vars[t->vars_n++] = v;
     return true;
@@ -224,7 +226,7 @@ bool router_template_check(struct slice path, size_t *at, struct buf *err)
     return template_parse(path, &t, at, err);
 }
 
-bool router_template_vars(struct slice path, struct slice *names, unsigned *n, struct buf *err)
+bool router_template_vars(struct slice path, struct slice *vars, unsigned *n, struct buf *err)
 {
     struct template t;
     size_t at;
@@ -232,7 +234,7 @@ bool router_template_vars(struct slice path, struct slice *names, unsigned *n, s
     if (!template_parse(path, &t, &at, err))
         return false;
     for (unsigned i = 0; i < t.vars_n; i++)
-        names[i] = t.vars[i].name;
+        vars[i] = t.vars[i].text;
     *n = t.vars_n;
     return true;
 }

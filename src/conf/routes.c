@@ -94,14 +94,14 @@ static uint32_t method_bits(const struct node *list)
 /* Index of the variable in the template, or CONF_NONE. */
 static uint32_t var_index(struct slice path, const char *name)
 {
-    struct slice names[ROUTER_VARS_MAX];
+    struct slice vars[ROUTER_VARS_MAX];
     struct buf err = {0};
     unsigned n = 0;
     uint32_t found = CONF_NONE;
 
-    if (router_template_vars(path, names, &n, &err))
+    if (router_template_vars(path, vars, &n, &err))
         for (unsigned i = 0; i < n; i++)
-            if (slice_eq(names[i], slice_str(name)))
+            if (slice_eq(slice_of(vars[i].p, slice_find(vars[i], '=')), slice_str(name)))
                 found = i;
     buf_free(&err);
     return found;
@@ -310,15 +310,15 @@ static bool find_rpc(struct conf *c, struct node *route, uint32_t *binding)
 /* The variables of the route's own template must be fields of the request. */
 static bool right_vars(struct conf *c, struct node *route, uint32_t binding)
 {
-    struct slice names[ROUTER_VARS_MAX];
+    struct slice vars[ROUTER_VARS_MAX];
     struct buf why = {0};
     unsigned n = 0;
     bool ok;
 
     /* A malformed template is reported where the index is built. */
-    ok = !router_template_vars(slice_str(node_text(route, S_MATCH_PATH)), names, &n, &why);
+    ok = !router_template_vars(slice_str(node_text(route, S_MATCH_PATH)), vars, &n, &why);
     buf_clear(&why);
-    ok = ok || schema_check_vars(schema_of(c, route), binding, names, n, &why);
+    ok = ok || schema_check_vars(schema_of(c, route), binding, vars, n, &why);
     if (!ok)
         wrong(c, route, S_MATCH_PATH, buf_cstr(&why));
     buf_free(&why);
@@ -396,7 +396,7 @@ static void build_index(struct conf *c)
                                         slice_str(p->routes[i].path), i};
     for (unsigned tries = 0; tries < DIAG_SHOWN; tries++) {
         buf_clear(&p->route_index);
-        if (router_build_named(rules, n, &p->route_index, &bad, &other, &why))
+        if (router_build(rules, n, &p->route_index, &bad, &other, &why))
             break;
         report_clash(c, &rules[bad], other == UINT32_MAX ? NULL : &rules[other], &why);
         buf_clear(&why);

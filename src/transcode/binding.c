@@ -45,24 +45,42 @@ static const struct schema_root *root_of(const struct compiler *c)
     return (const void *)c->run.p;
 }
 
-static const char *var_problem(const struct schema_root *root, const struct schema_msg *request,
+/* Whether the path may set a field that b's body sets, too, or excludes. */
+static const char *body_problem(const struct schema_root *root, const struct schema_bind *b,
+                                const struct field_path *path)
+{
+    const struct schema_field *fields = schema_fields(root, schema_at(root, b->request));
+    const struct schema_field *var = fields + path->at[0], *body = fields + b->body_field;
+
+    if (b->body != BODY_FIELD)
+        return NULL;
+    if (var == body)
+        return path->n == 1 ? "cannot be bound by a path: it is the body, in" : NULL;
+    return var->oneof != SCHEMA_NO_ONEOF && var->oneof == body->oneof
+               ? "cannot be bound by a path: it excludes the body, a member of the same oneof in"
+               : NULL;
+}
+
+static const char *var_problem(const struct schema_root *root, const struct schema_bind *b,
                                struct slice name, struct slice *of)
 {
     struct field_path path;
-    const char *why = field_path_resolve(root, request, name, &path, of);
+    const char *why = field_path_resolve(root, schema_at(root, b->request), name, &path, of);
 
     if (why != NULL)
         return why;
     if (path.leaf->flags & FIELD_REPEATED)
         return "cannot be bound by a path: it is a repeated field in";
-    return field_path_text(root, path.leaf) ? "cannot be bound by a path: it is a message in"
-                                            : NULL;
+    if (field_path_text(root, path.leaf) != NULL)
+        return "cannot be bound by a path: it is a message in";
+    *of = schema_slice(root, ((const struct schema_msg *)schema_at(root, b->request))->name);
+    return body_problem(root, b, &path);
 }
 
 /* Each {name} or {name=pattern} of the template must be a field that text can fill. */
-static bool check_template(struct compiler *c, const struct method *m, const char *template)
+static bool check_template(struct compiler *c, const struct method *m, const char *template,
+                           const struct schema_bind *b)
 {
-    const struct schema_msg *request = schema_at(root_of(c), m->request->off);
     unsigned vars = 0;
 
     if (template[0] != '/')
@@ -76,7 +94,7 @@ static bool check_template(struct compiler *c, const struct method *m, const cha
             return rule_fail(c, m, template, "'{' without '}'");
         name = slice_of(p, (size_t)(end - p));
         name.n = slice_find(name, '=');
-        why = var_problem(root_of(c), request, name, &of);
+        why = var_problem(root_of(c), b, name, &of);
         if (why != NULL)
             return rule_fail(c, m, template, "\"%.*s\" %s %.*s", SLICE_ARG(name), why,
                              SLICE_ARG(of));
@@ -149,7 +167,7 @@ static bool compile_rule(struct compiler *c, struct method *m, const http_rule *
 
     if (template == NULL)
         return rule_fail(c, m, "", "it names no method and path");
-    if (!check_template(c, m, template) || !set_body(c, m, rule, template, &b))
+    if (!set_body(c, m, rule, template, &b) || !check_template(c, m, template, &b))
         return false;
     b.http_method = run_str(c, slice_str(http_method));
     b.template = run_str(c, slice_str(template));
@@ -322,7 +340,7 @@ void schema_binding_get(struct slice schema, uint32_t binding, struct schema_bin
     out->streaming = b->streaming != 0;
 }
 
-bool schema_check_vars(struct slice schema, uint32_t binding, const struct slice *names, unsigned n,
+bool schema_check_vars(struct slice schema, uint32_t binding, const struct slice *vars, unsigned n,
                        struct buf *err)
 {
     const struct schema_bind *b = bind_at(schema, binding);
@@ -333,12 +351,13 @@ bool schema_check_vars(struct slice schema, uint32_t binding, const struct slice
         return false;
     }
     for (unsigned i = 0; i < n; i++) {
-        struct slice of;
-        const char *why = var_problem(root, schema_at(root, b->request), names[i], &of);
+        bool wide;
+        struct slice of, name = template_var_name(vars[i], &wide);
+        const char *why = var_problem(root, b, name, &of);
 
         if (why == NULL)
             continue;
-        buf_printf(err, "path variable \"%.*s\" %s %.*s", SLICE_ARG(names[i]), why, SLICE_ARG(of));
+        buf_printf(err, "path variable \"%.*s\" %s %.*s", SLICE_ARG(name), why, SLICE_ARG(of));
         return false;
     }
     return true;

@@ -133,7 +133,7 @@ bool known_from_json(struct encoder *e, const struct schema_msg *m, const struct
 bool known_from_text(struct encoder *e, const struct schema_msg *m, struct slice text);
 
 /* query.c */
-bool bind_var(struct encoder *e, const struct schema_msg *m, struct slice name, struct slice raw,
+bool bind_var(struct encoder *e, const struct schema_msg *m, struct slice var, struct slice raw,
               unsigned index);
 bool bind_query(struct encoder *e, const struct schema_msg *m, struct slice query,
                 const struct schema_field *body_field);

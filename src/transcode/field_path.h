@@ -20,6 +20,16 @@ struct field_path {
 const char *field_path_resolve(const struct schema_root *root, const struct schema_msg *m,
                                struct slice name, struct field_path *out, struct slice *of);
 
+/* The name of a path variable, "name" or "name=pattern", and whether it is of several segments. */
+static inline struct slice template_var_name(struct slice var, bool *wide)
+{
+    size_t n = slice_find(var, '=');
+    struct slice pattern = slice_of(var.p + n, var.n - n);
+
+    *wide = slice_find(pattern, '/') < pattern.n || slice_eq(pattern, SLICE_LIT("=**"));
+    return slice_of(var.p, n);
+}
+
 /* NULL when one piece of text can stand for the field, else why not ("is a map"). */
 const char *field_path_text(const struct schema_root *root, const struct schema_field *f);
 

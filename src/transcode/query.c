@@ -161,9 +161,11 @@ static bool bind(struct encoder *e, const struct schema_msg *m, struct bound *fo
     return encode_path(e, m, b, text);
 }
 
-bool bind_var(struct encoder *e, const struct schema_msg *m, struct slice name, struct slice raw,
+bool bind_var(struct encoder *e, const struct schema_msg *m, struct slice var, struct slice raw,
               unsigned index)
 {
+    bool wide;
+    struct slice name = template_var_name(var, &wide);
     struct bound b = {.name = name, .from_path = true, .bit = UINT32_C(1) << index};
     struct place here = {.key = name};
     struct slice of, text;
@@ -177,9 +179,8 @@ bool bind_var(struct encoder *e, const struct schema_msg *m, struct slice name, 
     if (why != NULL)
         return name_fail(e, name, "%s %.*s", why, SLICE_ARG(of));
     e->place = &here;
-    ok = decode_text(e, raw, raw.n && memchr(raw.p, '/', raw.n) ? DECODE_SEGMENTS : DECODE_SEGMENT,
-                     &text) &&
-         bind(e, m, &b, text);
+    ok =
+        decode_text(e, raw, wide ? DECODE_SEGMENTS : DECODE_SEGMENT, &text) && bind(e, m, &b, text);
     e->place = NULL;
     return ok;
 }

@@ -32,11 +32,9 @@ static bool encode_body(struct encoder *e, const struct schema_msg *m, const str
         return json_end(&e->json) ? true : json_fail(e);
     }
     for (const struct bound *at = e->bound; at != NULL; at = at->next) {
-        if (!at->from_path || at->path.at[0] != b->body_field)
-            continue;
-        if (at->path.n == 1)
-            return place_fail(e, "the field of the body is set by the path");
-        inside |= at->bit;
+        /* A path that sets the field itself, or excludes it, was refused by the compiler. */
+        if (at->from_path && at->path.at[0] == b->body_field && at->path.n > 1)
+            inside |= at->bit;
     }
     if (!encode_field(e, f, &v, inside, 1))
         return false;

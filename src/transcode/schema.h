@@ -52,9 +52,12 @@ void schema_binding_get(struct slice schema, uint32_t binding, struct schema_bin
 /* A route can bind so many path variables. */
 #define SCHEMA_VARS_MAX 32
 
-/* Whether a route whose template has these variables can call the binding; else err says why not
- * ("path variable \"evnt\" is not a field of ..."). For the configuration check. */
-bool schema_check_vars(struct slice schema, uint32_t binding, const struct slice *names, unsigned n,
+/*
+ * Whether a route whose template has these variables can call the binding; else err says why not
+ * ("path variable \"evnt\" is not a field of ..."). For the configuration check. vars: what stands
+ * between the braces of the template, "name" or "name=pattern".
+ */
+bool schema_check_vars(struct slice schema, uint32_t binding, const struct slice *vars, unsigned n,
                        struct buf *err);
 
 /* What was wrong with the request, for a problem+json. */
@@ -66,9 +69,10 @@ struct transcode_error {
 
 /*
  * Builds the request message of a binding. vars: raw path variables in the order of the template
- * the ROUTE matched (var_names are their names: a route's own template may bind a method without
- * annotation); query: raw query string; body: JSON. The encoded message is allocated from arena.
- * False with err filled (the answer is 400); err->message "out of memory" with path "" for a 503.
+ * the ROUTE matched (var_names: what stands between its braces, as in schema_check_vars; a route's
+ * own template may bind a method without annotation); query: raw query string; body: JSON. The
+ * encoded message is allocated from arena. False with err filled (the answer is 400); err->message
+ * "out of memory" with path "" for a 503.
  */
 bool transcode_request(struct slice schema, uint32_t binding, const struct slice *var_names,
                        const struct slice *vars, unsigned vars_n, struct slice query,

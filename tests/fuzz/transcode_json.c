@@ -77,11 +77,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct slice body = exact(rest);
     vars[0] = line;
     vars[1] = line;
-    if (vars_n > 0 && binding >= 11 && binding != bare)
+    if (vars_n > 0 && binding >= 12 && binding != bare)
         vars_n = 0;
     if (transcode_request(schema, binding, names, vars, vars_n, query, body, &rig.arena, &message,
                           &err)) {
-        bool whole = binding < 11;
+        bool whole = binding < 12;
         uint32_t echo = whole ? bare : binding;
         if (transcode_reply(schema, echo, message, &first))
             again(echo, buf_view(&first));

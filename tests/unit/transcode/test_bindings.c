@@ -36,7 +36,10 @@ static const struct exchange exchanges[] = {
     {PUT_ALL, "string_value=%C3%28", "", "", "string_value: expected UTF-8"},
     {PUT_ALL, "string_value=%4", "", "",
      "string_value: '%' needs two hexadecimal digits behind it"},
-    {PUT_ALL, "string_value=files/a%2Fb%20c", "", "", "{\"stringValue\":\"files/a%2Fb c\"}"},
+    {PUT_ALL, "string_value=**=a%2Fb%20c", "", "", "{\"stringValue\":\"a%2Fb c\"}"},
+    {PUT_ALL, "string_value=*=a%2Fb%20c", "", "", "{\"stringValue\":\"a/b c\"}"},
+    {PUT_ALL, "string_value=files/*=files/a%2Fb%20c", "", "",
+     "{\"stringValue\":\"files/a%2Fb c\"}"},
     {PUT_ALL, "string_value=x", "", "{\"stringValue\":\"x\"}", "{\"stringValue\":\"x\"}"},
     {PUT_ALL, "string_value=x", "", "{\"stringValue\":null}", "{\"stringValue\":\"x\"}"},
     {PUT_ALL, "string_value=x", "", "{\"stringValue\":\"y\"}",
@@ -132,7 +135,7 @@ static unsigned split_vars(char *text, struct slice *names, struct slice *values
     char *save = NULL;
 
     for (char *p = strtok_r(text, ";", &save); p != NULL; p = strtok_r(NULL, ";", &save)) {
-        char *equals = strchr(p, '=');
+        char *equals = strrchr(p, '='); /* the name may bring a pattern */
         names[n] = slice_of(p, (size_t)(equals - p));
         values[n++] = slice_str(equals + 1);
     }
@@ -176,7 +179,7 @@ static void test_listing(void **state)
     uint32_t n = schema_bindings(schema);
 
     (void)state;
-    assert_int_equal(n, 11 + 7);
+    assert_int_equal(n, 12 + 7);
     schema_binding_get(schema, 0, &b);
     assert_true(slice_eq(b.service, SLICE_LIT("test.everything.Echo")));
     assert_true(slice_eq(b.method, SLICE_LIT("All")));
@@ -184,7 +187,7 @@ static void test_listing(void **state)
     assert_true(slice_eq(b.http_method, SLICE_LIT("POST")));
     assert_true(slice_eq(b.template, SLICE_LIT("/v1/all")));
     assert_false(b.streaming);
-    schema_binding_get(schema, 10, &b);
+    schema_binding_get(schema, 11, &b);
     assert_true(slice_eq(b.http_method, SLICE_LIT("HEAD")));
     schema_binding_get(schema, n - 1, &b);
     assert_true(slice_eq(b.method, SLICE_LIT("Watch")));
@@ -219,6 +222,34 @@ static void test_check_vars(void **state)
     assert_string_equal(buf_cstr(&err), "path variable \"evnt\" is not a field of "
                                         "test.everything.Everything");
     buf_free(&err);
+}
+
+/* What the path sets cannot be the body, nor exclude it. */
+static void test_vars_and_body(void **state)
+{
+    static const struct {
+        struct slice var;
+        const char *why;
+    } cases[] = {
+        {{"string_value", 12}, NULL},
+        {{"choice_inner.id", 15}, NULL},
+        {{"choice_name=**", 14}, "it excludes the body, a member of the same oneof in"},
+        {{"choice_number", 13}, "it excludes the body, a member of the same oneof in"},
+    };
+
+    struct slice schema = buf_view(&rig.schema);
+    uint32_t binding = rig_binding(&rig, "PUT /v1/rv/{string_value}");
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf err = {0};
+        bool ok = schema_check_vars(schema, binding, &cases[i].var, 1, &err);
+
+        assert_int_equal(ok, cases[i].why == NULL);
+        if (!ok)
+            assert_non_null(strstr(buf_cstr(&err), cases[i].why));
+        buf_free(&err);
+    }
 }
 
 /* A bad set is the good one with something changed. */
@@ -352,7 +383,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exchanges),     cmocka_unit_test(test_listing),
         cmocka_unit_test(test_response_body), cmocka_unit_test(test_check_vars),
-        cmocka_unit_test(test_bad_sets),      cmocka_unit_test(test_not_a_set),
+        cmocka_unit_test(test_vars_and_body), cmocka_unit_test(test_bad_sets),
+        cmocka_unit_test(test_not_a_set),
     };
 
     return cmocka_run_group_tests(tests, open_rig, close_rig);
