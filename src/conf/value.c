@@ -251,6 +251,12 @@ static bool check_address(const char *forms, struct slice s, struct buf *why)
     uint16_t port;
     bool unix_too = setting_word_index(forms, SLICE_LIT("unix")) >= 0;
 
+    if (slice_starts(s, SLICE_LIT("unix:@")) && unix_too) {
+        buf_printf(why,
+                   "\"%.*s\" is an abstract socket, which no file mode protects; write unix:PATH",
+                   SLICE_ARG(s));
+        return false;
+    }
     if (slice_starts(s, SLICE_LIT("unix:")) && unix_too) {
         if (s.n > 5)
             return true;
