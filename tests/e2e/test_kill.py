@@ -35,6 +35,7 @@ def kill_slot(gateway, slot):
         return row["pid"] if row["pid"] and process_alive(row["pid"]) else None
     victim = wait_for(pid, f"a process in slot {slot}", 30)
     os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: not process_alive(victim), "its end")  # else the next kill may hit it again
     return victim
 
 
