@@ -32,6 +32,14 @@ static void member(struct buf *out, const char *name, struct slice value)
     buf_json(out, value);
 }
 
+static void member_units(struct buf *out, const uint32_t *units, uint32_t n)
+{
+    buf_str(out, ",\"units\":[");
+    for (uint32_t i = 0; i < n; i++)
+        buf_printf(out, "%s%u", i > 0 ? "," : "", units[i]);
+    buf_char(out, ']');
+}
+
 static void line_end(struct acks *a)
 {
     buf_str(&a->out, "}\n");
@@ -52,10 +60,25 @@ void acks_order(struct acks *a, const struct ack_order_line *line)
     member(out, "code", line->code);
     member(out, "status", line->status);
     member(out, "expires", line->expires);
-    buf_printf(out, ",\"quantity\":%u,\"units\":[", line->quantity);
-    for (uint32_t i = 0; i < line->units_n; i++)
-        buf_printf(out, "%s%u", i > 0 ? "," : "", line->units[i]);
-    buf_char(out, ']');
+    buf_printf(out, ",\"quantity\":%u", line->quantity);
+    member_units(out, line->units, line->units_n);
+    line_end(a);
+}
+
+static void action(struct acks *a, const char *type, const char *event, const char *code)
+{
+    buf_printf(&a->out, "{\"t\":\"%s\"", type);
+    member(&a->out, "event", slice_str(event));
+    member(&a->out, "code", slice_str(code));
+}
+
+void acks_confirm(struct acks *a, const char *event, const char *code, const uint32_t *units,
+                  uint32_t n)
+{
+    if (a->fd < 0)
+        return;
+    action(a, "confirm", event, code);
+    member_units(&a->out, units, n);
     line_end(a);
 }
 
@@ -63,9 +86,7 @@ void acks_action(struct acks *a, const char *type, const char *event, const char
 {
     if (a->fd < 0)
         return;
-    buf_printf(&a->out, "{\"t\":\"%s\"", type);
-    member(&a->out, "event", slice_str(event));
-    member(&a->out, "code", slice_str(code));
+    action(a, type, event, code);
     line_end(a);
 }
 
@@ -103,6 +124,8 @@ struct loader {
     /* Actions are kept by code until all orders are known: their lines may come first. */
     struct action {
         char *code;
+        uint32_t *units; /* of a confirm; ascending; owned */
+        uint32_t units_n;
         char type; /* 'p' confirm, 'c' cancel, 'a' ask-cancel */
     } * actions;
     size_t actions_n, actions_cap;
@@ -136,9 +159,22 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* The line's units, ascending; the caller frees them. */
+static uint32_t *units_of(const json_t *line, uint32_t *n)
+{
+    json_t *list = json_object_get(line, "units");
+    uint32_t *units;
+
+    *n = (uint32_t)json_array_size(list);
+    units = xcalloc(*n + 1, sizeof *units);
+    for (uint32_t i = 0; i < *n; i++)
+        units[i] = (uint32_t)json_integer_value(json_array_get(list, i));
+    qsort(units, *n, sizeof *units, by_number);
+    return units;
+}
+
 static void load_order(struct loader *l, const json_t *line)
 {
-    json_t *units = json_object_get(line, "units");
     struct ack_order *o;
 
     if (l->r->orders_n == l->cap) {
@@ -151,25 +187,25 @@ static void load_order(struct loader *l, const json_t *line)
         .item = text(line, "item"),
         .buyer = text(line, "buyer"),
         .key = text(line, "key"),
-        .units_n = (uint32_t)json_array_size(units),
         .quantity = (uint32_t)json_integer_value(json_object_get(line, "quantity")),
         .expires_s = iso_seconds(json_string_value(json_object_get(line, "expires"))),
         .status = status_of(json_string_value(json_object_get(line, "status"))),
     };
-    o->units = xcalloc(o->units_n + 1, sizeof *o->units);
-    for (uint32_t i = 0; i < o->units_n; i++)
-        o->units[i] = (uint32_t)json_integer_value(json_array_get(units, i));
-    qsort(o->units, o->units_n, sizeof *o->units, by_number);
+    o->units = units_of(line, &o->units_n);
     l->r->acknowledgements++;
 }
 
 static void load_action(struct loader *l, const json_t *line, char type)
 {
+    struct action *a;
+
     if (l->actions_n == l->actions_cap) {
         l->actions_cap = l->actions_cap ? l->actions_cap * 2 : 256;
         l->actions = xrealloc(l->actions, l->actions_cap * sizeof *l->actions);
     }
-    l->actions[l->actions_n++] = (struct action){text(line, "code"), type};
+    a = &l->actions[l->actions_n++];
+    *a = (struct action){.code = text(line, "code"), .type = type};
+    a->units = units_of(line, &a->units_n);
 }
 
 static void load_line(struct loader *l, const char *bytes, size_t n)
@@ -256,20 +292,39 @@ static void merge(struct ack_record *r)
     r->orders_n = kept;
 }
 
+/* From now on the order has the units that its payment named. */
+static void apply_confirm(struct ack_order *o, struct action *a)
+{
+    uint32_t *before = o->units;
+
+    o->confirmed = true;
+    if (a->units_n == 0)
+        return;
+    if (o->status == ACK_LIVE &&
+        (a->units_n != o->units_n || memcmp(a->units, before, a->units_n * sizeof *before) != 0))
+        o->retaken = true;
+    o->status = ACK_LIVE;
+    o->units = a->units;
+    o->units_n = a->units_n;
+    a->units = before;
+}
+
 static void apply_actions(struct loader *l)
 {
     for (size_t i = 0; i < l->actions_n; i++) {
-        struct ack_order *o = ack_record_find(l->r, l->actions[i].code);
+        struct action *a = &l->actions[i];
+        struct ack_order *o = ack_record_find(l->r, a->code);
 
         if (o == NULL)
             l->r->bad_lines++;
-        else if (l->actions[i].type == 'p')
-            o->confirmed = true;
-        else if (l->actions[i].type == 'c')
+        else if (a->type == 'p')
+            apply_confirm(o, a);
+        else if (a->type == 'c')
             o->canceled = true;
         else
             o->cancel_asked = true;
-        free(l->actions[i].code);
+        free(a->code);
+        free(a->units);
     }
     free(l->actions);
 }

@@ -4,7 +4,8 @@
  *
  *   {"t":"order","event":…,"item":…,"buyer":…,"key":…,"code":…,"status":…,"quantity":2,
  *    "units":[0,1],"expires":…}           an order was acknowledged, for the first time or again
- *   {"t":"confirm","event":…,"code":…}      the payment was acknowledged
+ *   {"t":"confirm","event":…,"code":…,"units":[0,1]}   the payment was acknowledged; one that came
+ *                                           after the hold was over may have taken other units
  *   {"t":"cancel","event":…,"code":…}       the cancellation was acknowledged
  *   {"t":"ask-cancel","event":…,"code":…}   a cancellation was sent; its outcome may stay unknown
  *
@@ -41,7 +42,10 @@ struct ack_order_line {
     struct slice expires; /* as in the reply */
 };
 void acks_order(struct acks *a, const struct ack_order_line *line);
-/* type: "confirm", "cancel", "ask-cancel" */
+/* units: as in the reply; n 0: it named none */
+void acks_confirm(struct acks *a, const char *event, const char *code, const uint32_t *units,
+                  uint32_t n);
+/* type: "cancel", "ask-cancel" */
 void acks_action(struct acks *a, const char *type, const char *event, const char *code);
 /* Writes what was added. Dies where that fails: a record with holes proves nothing. */
 void acks_flush(struct acks *a);
@@ -53,13 +57,14 @@ void acks_close(struct acks *a);
 struct ack_order {
     char *code, *item, *buyer, *key; /* owned */
     uint32_t quantity;
-    uint32_t *units; /* ascending; owned */
+    uint32_t *units; /* ascending; owned; the payment's where that named some */
     uint32_t units_n;
     int64_t expires_s; /* seconds since the epoch; 0: none was given */
     /* What the answer called the order. One that had ended by then (a replay shows an order as it
      * is, not as it was) names no units and no time. */
     enum ack_status { ACK_LIVE, ACK_EXPIRED, ACK_CANCELED } status;
     bool confirmed, canceled, cancel_asked;
+    bool retaken; /* the payment named other units than the order before */
 };
 
 struct ack_record {

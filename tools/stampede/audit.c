@@ -58,6 +58,8 @@ static const char *bad_status(const struct ack_order *ack, const struct store_or
 {
     if (ack->confirmed && o->status != STORE_PAID)
         return "was confirmed and is not paid";
+    if (ack->retaken && (ack->expires_s == 0 || ack->expires_s > now_s))
+        return "was paid with other units before its time was over";
     if (ack->canceled && o->status != STORE_CANCELED)
         return "was canceled and is not";
     if (o->status == STORE_CANCELED && !ack->canceled && !ack->cancel_asked)

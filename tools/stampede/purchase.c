@@ -271,10 +271,19 @@ static void count_created(struct purchase *p)
         t->first_created_ns = t->last_created_ns;
 }
 
+static uint32_t read_units(const json_t *order, uint32_t units[UNITS_MAX])
+{
+    json_t *list = json_object_get(order, "units");
+    uint32_t n = 0;
+
+    for (; n < json_array_size(list) && n < UNITS_MAX; n++)
+        units[n] = (uint32_t)json_integer_value(json_array_get(list, n));
+    return n;
+}
+
 static void record_order(struct purchase *p, const json_t *order)
 {
     struct crowd *c = p->crowd;
-    json_t *units = json_object_get(order, "units");
     const char *expires = json_string_value(json_object_get(order, "expires"));
     const char *item = json_string_value(json_object_get(order, "item"));
     const char *status = json_string_value(json_object_get(order, "status"));
@@ -294,8 +303,7 @@ static void record_order(struct purchase *p, const json_t *order)
     snprintf(key, sizeof key, "%s-k%llu", c->run, (unsigned long long)p->number);
     line.buyer = slice_str(buyer);
     line.key = slice_str(key);
-    for (size_t i = 0; i < json_array_size(units) && i < UNITS_MAX; i++)
-        number[line.units_n++] = (uint32_t)json_integer_value(json_array_get(units, i));
+    line.units_n = read_units(order, number);
     acks_order(&c->acks, &line);
 }
 
@@ -314,6 +322,16 @@ static bool take_order(struct purchase *p, struct slice body)
     return ok;
 }
 
+static void record_confirm(struct purchase *p, struct slice body)
+{
+    struct crowd *c = p->crowd;
+    json_t *order = json_loadb(body.p, body.n, 0, NULL);
+    uint32_t units[UNITS_MAX], n = read_units(order, units);
+
+    acks_confirm(&c->acks, c->o->event, p->code, units, n);
+    json_decref(order);
+}
+
 static enum outcome take_success(struct purchase *p, const struct wire_result *r)
 {
     struct crowd *c = p->crowd;
@@ -324,11 +342,13 @@ static enum outcome take_success(struct purchase *p, const struct wire_result *r
         c->tally.malformed++;
         return OUTCOME_UNKNOWN;
     }
-    acks_action(&c->acks, action_word[p->step], c->o->event, p->code);
-    if (p->step == STEP_PAY)
+    if (p->step == STEP_PAY) {
+        record_confirm(p, r->body);
         c->tally.confirmed++;
-    else
+    } else {
+        acks_action(&c->acks, action_word[p->step], c->o->event, p->code);
         c->tally.canceled++;
+    }
     return OUTCOME_DONE;
 }
 

@@ -122,7 +122,7 @@ static void test_clean(void **state)
     told(w, "A", "ann", "k1", 0, 2, LATER);
     told(w, "A", "ann", "k1", 0, 2, LATER); /* a replay */
     told(w, "B", "bob", "k2", 2, 3, LATER);
-    acks_action(&w->acks, "confirm", "e", "B");
+    acks_confirm(&w->acks, "e", "B", (uint32_t[]){2, 3, 4}, 3);
     told(w, "C", "cyd", "k3", 5, 1, LATER);
     acks_action(&w->acks, "ask-cancel", "e", "C");
     acks_action(&w->acks, "cancel", "e", "C");
@@ -170,7 +170,7 @@ static void test_undone(void **state)
     struct world *w = *state;
 
     told(w, "A", "ann", "k1", 0, 1, LATER);
-    acks_action(&w->acks, "confirm", "e", "A");
+    acks_confirm(&w->acks, "e", "A", NULL, 0);
     told(w, "B", "bob", "k2", 1, 1, LATER);
     told(w, "C", "cyd", "k3", 2, 1, LATER);
     told(w, "D", "dan", "k4", 3, 1, LATER);
@@ -224,6 +224,25 @@ static void test_replay_hides_nothing(void **state)
     stored(w, "B", "bob", "k2", STORE_CANCELED, 2, 1); /* nobody asked */
     stored(w, "C", "cyd", "k3", STORE_EXPIRED, 3, 1);  /* another quantity */
     expect(verdict(w), 0, 0, 3, 0);
+}
+
+/* A payment after the hold takes what is free then; before, the units stay what they were. */
+static void test_late_payment_takes_other_units(void **state)
+{
+    struct world *w = *state;
+
+    told(w, "A", "ann", "k1", 0, 2, EARLIER);
+    acks_confirm(&w->acks, "e", "A", (uint32_t[]){5, 4}, 2);
+    told(w, "B", "bob", "k2", 0, 2, LATER); /* the units that were A's */
+    told(w, "C", "cyd", "k3", 6, 1, "expired");
+    acks_confirm(&w->acks, "e", "C", (uint32_t[]){7}, 1);
+    told(w, "D", "dan", "k4", 8, 1, LATER);
+    acks_confirm(&w->acks, "e", "D", (uint32_t[]){9}, 1);
+    stored(w, "A", "ann", "k1", STORE_PAID, 4, 2);
+    stored(w, "B", "bob", "k2", STORE_PENDING, 0, 2);
+    stored(w, "C", "cyd", "k3", STORE_PAID, 6, 1); /* was told unit 7 */
+    stored(w, "D", "dan", "k4", STORE_PAID, 9, 1); /* its hold was not over */
+    expect(verdict(w), 0, 0, 2, 0);
 }
 
 static void test_duplicates(void **state)
@@ -303,6 +322,7 @@ int main(void)
         T(test_conservation),
         T(test_replay_of_an_order_that_ended),
         T(test_replay_hides_nothing),
+        T(test_late_payment_takes_other_units),
         T(test_over_limit),
         T(test_record_file),
     };
