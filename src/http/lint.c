@@ -169,6 +169,13 @@ enum http_fault lint_trailer(struct slice line)
     return FAULT_NONE;
 }
 
+/* Where an upstream may see a segment end that is none to us: an escaped slash, a backslash, and
+ * the parameters that some take off ("..;x"). */
+static bool ends_for_some(int c)
+{
+    return c == '/' || c == '\\' || c == ';';
+}
+
 /* Walks the path once; `dots` counts the dots of a segment that so far is nothing else. */
 enum http_fault lint_path(struct slice path)
 {
@@ -187,6 +194,12 @@ enum http_fault lint_path(struct slice path)
             if (c <= 0)
                 return FAULT_PATH;
             i += 2;
+        }
+        if (ends_for_some(c)) {
+            if (dots == 1 || dots == 2)
+                return FAULT_PATH;
+            dots = c == ';' ? -1 : 0;
+            continue;
         }
         dots = c == '.' && dots >= 0 ? dots + 1 : -1;
     }

@@ -11,8 +11,8 @@
  * - an escape in the path must be %XX with hexadecimal digits and not %00. Escapes of letters,
  * digits and - . _ ~ are decoded, so that what is routed, checked against an allow list and passed
  * on is one spelling; all others stay, with their digits in upper case. "." and ".." segments,
- * escaped or not, and empty ones but the last are refused rather than resolved, since whoever is
- * behind may resolve them differently;
+ * escaped or not, also where they end at an escaped slash, a backslash or a ';', and empty ones but
+ * the last are refused rather than resolved, since whoever is behind may resolve them differently;
  * - the absolute form is accepted for http, its authority replaces Host, as RFC 9112 wants;
  * - a header that would become Content-Length or Transfer-Encoding when '_' is read as '-' (as CGI
  * does) is refused like the real one beside its twin.
