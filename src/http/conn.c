@@ -95,12 +95,20 @@ static void in_release(struct http_conn *c)
     c->pos = c->body = c->at = c->n = 0;
 }
 
+/* Counts what a blocked connection holds. */
+static void account(struct http_conn *c, size_t unsent)
+{
+    c->server->unsent += unsent - c->unsent;
+    c->unsent = unsent;
+}
+
 static void out_release(struct http_conn *c)
 {
     struct out_block *o = c->out;
 
     if (o == NULL)
         return;
+    account(c, 0);
     c->out = NULL;
     c->out_off = 0;
     buf_clear(&o->b);
@@ -212,7 +220,9 @@ static bool send_out(struct http_conn *c)
 
     if (rc == 1)
         return true;
-    if (rc < 0) {
+    if (rc == 0)
+        account(c, c->out->b.n - c->out_off);
+    if (rc < 0 || c->server->unsent > OUT_TOTAL) {
         c->server->totals.reset++;
         http_conn_close(c);
         return false;

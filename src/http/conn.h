@@ -34,9 +34,11 @@
 #include "http/pool.h"
 #include "http/server.h"
 
-#define IN_CAP          4096u        /* bytes of a pooled input block, header included */
-#define IN_ROOM         1024u        /* at least so much is free behind a head */
-#define OUT_KEEP        (64u * 1024) /* larger output buffers are not kept */
+#define IN_CAP   4096u        /* bytes of a pooled input block, header included */
+#define IN_ROOM  1024u        /* at least so much is free behind a head */
+#define OUT_KEEP (64u * 1024) /* larger output buffers are not kept */
+#define OUT_TOTAL                                                                                  \
+    (256u << 20) /* unsent bytes of all connections above which slow readers are cut */
 #define OUT_HIGH        (64u * 1024) /* unsent bytes above which no further request is looked at */
 #define BODY_KEEP       (64u * 1024)
 #define DROP_MAX        (64u * 1024)  /* of an unwanted body, to keep the connection */
@@ -95,6 +97,7 @@ struct http_conn {
     struct head_scan scan;
     struct out_block *out; /* NULL while nothing is to be sent */
     size_t out_off;        /* sent already */
+    size_t unsent;         /* while blocked: its share of server.unsent */
     struct request *r;     /* from its head to its answer */
     uint64_t first_ns;     /* when the first byte of this request was seen; 0: none yet */
     uint64_t body_left;    /* bytes missing of a body with a length; chunked: UINT64_MAX */
@@ -122,6 +125,7 @@ struct http_server {
     struct list conns; /* http_conn.node: all of them */
     struct listener *listeners;
     uint32_t connections, requests;
+    uint64_t unsent; /* bytes that blocked connections hold */
     struct http_server_totals totals;
     bool draining, accept_paused, accept_logged;
     struct loop_timer accept_timer;

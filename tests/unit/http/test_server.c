@@ -475,6 +475,23 @@ static void test_slow_reader(void **state)
     close(fd);
 }
 
+/* All slow readers together hold no more than OUT_TOTAL. */
+static void test_slow_readers_total(void **state)
+{
+    int fd = web_connect(&w);
+
+    (void)state;
+    w.big = 50000;
+    w.server->unsent = OUT_TOTAL;
+    for (int i = 0; i < 60; i++)
+        (void)!send(fd, GET, sizeof GET - 1, MSG_NOSIGNAL);
+    web_turn(&w);
+    assert_int_equal(http_server_connections(w.server), 0);
+    assert_int_equal(http_server_totals(w.server)->reset, 1);
+    assert_true(w.server->unsent == OUT_TOTAL); /* its share is given back */
+    close(fd);
+}
+
 /* Idle connections close, a request that has just arrived is served, one that waits gets its
  * answer. */
 /* Connections that are in the middle of something when the drain begins go when it is over: one
@@ -698,12 +715,18 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_refusals),     T(test_nul),         T(test_linger),           T(test_limits),
-        T(test_forms),        T(test_pipeline),    T(test_keep_alive),       T(test_head),
-        T(test_expect),       T(test_early),       T(test_bodies),           T(test_hold),
-        T(test_hold_flood),   T(test_timeouts),    T(test_slow_reader),      T(test_drain),
-        T(test_max_requests), T(test_steady),      T(test_connection_limit), T(test_no_descriptors),
-        T(test_free_server),  T(test_drain_later),
+        T(test_refusals),       T(test_nul),
+        T(test_linger),         T(test_limits),
+        T(test_forms),          T(test_pipeline),
+        T(test_keep_alive),     T(test_head),
+        T(test_expect),         T(test_early),
+        T(test_bodies),         T(test_hold),
+        T(test_hold_flood),     T(test_timeouts),
+        T(test_slow_reader),    T(test_slow_readers_total),
+        T(test_drain),          T(test_max_requests),
+        T(test_steady),         T(test_connection_limit),
+        T(test_no_descriptors), T(test_free_server),
+        T(test_drain_later),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
