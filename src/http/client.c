@@ -10,7 +10,6 @@
 #include "http/client_int.h"
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/hash.h"
 
 #define WIRE_KEEP     (64u * 1024)
@@ -96,34 +95,66 @@ static void release(struct http_client *c, struct exchange *x, enum balance_outc
     x->at = NULL;
 }
 
-/* The end of a call: it belongs to its owner again before the callback runs. */
-static void report(struct http_client *c, struct exchange *x, const struct http_response *resp)
+static void client_destroy(struct http_client *c)
 {
-    struct http_call *call = x->call;
+    loop_hook_cancel(&c->report);
+    while (c->exchanges.free != NULL)
+        exchange_free(CONTAINER_OF(pool_get(&c->exchanges), struct exchange, node));
+    balance_fini(&c->balance);
+    free(c);
+}
 
-    CHECK(x->conn == NULL && x->at == NULL);
+/* Bracket whatever may run callbacks, any of which may free the client. */
+static void client_enter(struct http_client *c)
+{
+    c->users++;
+}
+
+static void client_leave(struct http_client *c)
+{
+    if (--c->users == 0 && c->dead)
+        client_destroy(c);
+}
+
+/* The end of a call: it belongs to its owner again before the callback runs. The client may be gone
+ * afterwards. */
+static void report(struct http_client *c, struct http_call *call, const struct http_response *resp)
+{
+    struct exchange *x = call->x;
+
+    CHECK(x == NULL || (x->conn == NULL && x->at == NULL));
+    client_enter(c);
     list_del(&call->node);
     loop_timer_disarm(c->loop, &call->deadline);
     call->client = NULL;
     call->x = NULL;
     c->in_flight--;
     call->done(call, resp);
-    exchange_put(c, x);
+    if (x != NULL)
+        exchange_put(c, x);
+    client_leave(c);
 }
 
-static void report_error(struct http_client *c, struct exchange *x)
+static void report_error(struct http_client *c, struct http_call *call)
 {
-    struct http_response resp = {.error = x->error, .detail = x->detail, .sent = x->sent};
+    static const struct http_response no_memory = {.error = HTTP_CALL_UNAVAILABLE,
+                                                   .detail = "out of memory"};
+    const struct exchange *x = call->x;
+    struct http_response resp = no_memory;
 
-    report(c, x, &resp);
+    if (x != NULL)
+        resp = (struct http_response){.error = x->error, .detail = x->detail, .sent = x->sent};
+    report(c, call, &resp);
 }
 
 /* Decided inside http_call_start or a retry: the callback comes at the end of the turn. */
-static void fail_later(struct http_client *c, struct exchange *x, const char *detail)
+static void fail_later(struct http_client *c, struct http_call *call, const char *detail)
 {
-    x->error = HTTP_CALL_UNAVAILABLE;
-    x->detail = detail;
-    list_move(&c->failed, &x->call->node);
+    if (call->x != NULL) {
+        call->x->error = HTTP_CALL_UNAVAILABLE;
+        call->x->detail = detail;
+    }
+    list_move(&c->failed, &call->node);
     loop_defer(c->loop, &c->report);
 }
 
@@ -132,8 +163,10 @@ static void on_report(struct loop_hook *h)
     struct http_client *c = CONTAINER_OF(h, struct http_client, report);
     struct list *it;
 
+    client_enter(c);
     while ((it = list_first(&c->failed)) != NULL)
-        report_error(c, CONTAINER_OF(it, struct http_call, node)->x);
+        report_error(c, CONTAINER_OF(it, struct http_call, node));
+    client_leave(c);
 }
 
 void http_exchange_done(struct http_client *c, struct exchange *x)
@@ -150,7 +183,7 @@ void http_exchange_done(struct http_client *c, struct exchange *x)
                                   .length = r->length,
                                   .body = buf_view(&r->body),
                                   .sent = true};
-    report(c, x, &resp);
+    report(c, x->call, &resp);
 }
 
 void http_exchange_bad(struct http_client *c, struct exchange *x)
@@ -158,7 +191,7 @@ void http_exchange_bad(struct http_client *c, struct exchange *x)
     release(c, x, BALANCE_FAILED);
     x->error = HTTP_CALL_BAD;
     x->detail = x->response.fault;
-    report_error(c, x);
+    report_error(c, x->call);
 }
 
 /* Gives x to an endpoint. Endpoints to which no connection can even be begun are passed over. */
@@ -178,7 +211,7 @@ static void dispatch(struct http_client *c, struct exchange *x)
         x->avoid = at;
         release(c, x, BALANCE_FAILED);
     }
-    fail_later(c, x, "no endpoint is available");
+    fail_later(c, x->call, "no endpoint is available");
 }
 
 /* The connection is gone without a complete response. */
@@ -204,7 +237,7 @@ void http_exchange_lost(struct http_client *c, struct exchange *x, bool reused, 
     }
     x->error = x->sent ? HTTP_CALL_BAD : HTTP_CALL_UNAVAILABLE;
     x->detail = detail;
-    report_error(c, x);
+    report_error(c, x->call);
 }
 
 static bool wants_length(const struct http_client_request *req)
@@ -270,18 +303,17 @@ void http_call_start(struct http_client *c, struct http_call *call,
     struct exchange *x = exchange_new(c, call, req);
 
     CHECK(call->client == NULL);
-    CHECK(x != NULL); /* a few kilobytes; nothing can be said without them */
     call->client = c;
     call->x = x;
     call->start_ns = loop_now(c->loop);
     c->in_flight++;
     list_add(&c->calls, &call->node);
-    if (x->wire.failed) {
-        fail_later(c, x, "out of memory");
+    if (c->dead || x == NULL || x->wire.failed) {
+        fail_later(c, call, c->dead ? "the upstream was removed" : "out of memory");
         return;
     }
     if (c->in_flight > c->cfg.max_in_flight) {
-        fail_later(c, x, "too many calls in flight");
+        fail_later(c, call, "too many calls in flight");
         return;
     }
     if (req->deadline_ns > 0)
@@ -307,7 +339,7 @@ static void on_deadline(struct loop_timer *t)
     abandon(c, x, x->any ? BALANCE_NEUTRAL : BALANCE_FAILED);
     x->error = HTTP_CALL_TIMEOUT;
     x->detail = "deadline exceeded";
-    report_error(c, x);
+    report_error(c, call);
 }
 
 void http_call_cancel(struct http_call *call)
@@ -316,11 +348,13 @@ void http_call_cancel(struct http_call *call)
 
     if (c == NULL)
         return;
-    abandon(c, call->x, BALANCE_NEUTRAL);
+    if (call->x != NULL) {
+        abandon(c, call->x, BALANCE_NEUTRAL);
+        exchange_put(c, call->x);
+    }
     list_del(&call->node);
     loop_timer_disarm(c->loop, &call->deadline);
     c->in_flight--;
-    exchange_put(c, call->x);
     call->client = NULL;
     call->x = NULL;
 }
@@ -330,11 +364,13 @@ static void fail_all(struct http_client *c, struct list *calls)
     struct list *it;
 
     while ((it = list_first(calls)) != NULL) {
-        struct exchange *x = CONTAINER_OF(it, struct http_call, node)->x;
-        abandon(c, x, BALANCE_NEUTRAL);
-        x->error = HTTP_CALL_UNAVAILABLE;
-        x->detail = "the upstream was removed";
-        report_error(c, x);
+        struct http_call *call = CONTAINER_OF(it, struct http_call, node);
+        if (call->x != NULL) {
+            abandon(c, call->x, BALANCE_NEUTRAL);
+            call->x->error = HTTP_CALL_UNAVAILABLE;
+            call->x->detail = "the upstream was removed";
+        }
+        report_error(c, call);
     }
 }
 
@@ -346,35 +382,15 @@ void http_client_free(struct http_client **cp)
     if (c == NULL)
         return;
     *cp = NULL;
+    client_enter(c);
+    c->dead = true;
     fail_all(c, &c->calls);
     fail_all(c, &c->failed);
-    loop_hook_cancel(&c->report);
     while ((it = list_first(&c->busy)) != NULL)
         upconn_close(CONTAINER_OF(it, struct upconn, node));
     while ((it = list_first(&c->pools)) != NULL)
         idle_pool_drop(CONTAINER_OF(it, struct idle_pool, node));
-    while (c->exchanges.free != NULL)
-        exchange_free(CONTAINER_OF(pool_get(&c->exchanges), struct exchange, node));
-    balance_fini(&c->balance);
-    free(c);
-}
-
-unsigned http_client_endpoints(const struct http_client *c)
-{
-    return c->balance.n;
-}
-
-void http_client_stats(const struct http_client *c, unsigned endpoint,
-                       struct rpc_endpoint_stats *out)
-{
-    const struct balance_endpoint *e = c->balance.endpoints[endpoint];
-    const struct idle_pool *p = e->user;
-
-    *out = (struct rpc_endpoint_stats){.connections = p != NULL ? p->open : 0,
-                                       .in_flight = e->in_flight,
-                                       .ejected = balance_is_ejected(e, clock_mono_ns()),
-                                       .calls = e->calls,
-                                       .failures = e->failures};
+    client_leave(c);
 }
 
 uint64_t http_client_retries(const struct http_client *c)

@@ -15,7 +15,7 @@
 #include "base/slice.h"
 #include "http/server.h" /* struct http_header */
 #include "net/loop.h"
-#include "rpc/client.h" /* struct rpc_endpoint_config */
+#include "rpc/balance.h" /* struct rpc_endpoint_config */
 
 struct http_client;
 struct http_call;
@@ -88,7 +88,7 @@ struct http_client_request {
 struct http_client *http_client_new(struct loop *loop, const struct http_client_config *cfg);
 /* Endpoints that stay keep their connections; calls to those that left are finished. */
 void http_client_update(struct http_client *c, const struct http_client_config *cfg);
-/* Calls in flight fail with HTTP_CALL_UNAVAILABLE. */
+/* Calls in flight fail with HTTP_CALL_UNAVAILABLE. May be called from a callback. */
 void http_client_free(struct http_client **c);
 
 void http_call_init(struct http_call *call, http_done_fn *done);
@@ -99,9 +99,6 @@ void http_call_start(struct http_client *c, struct http_call *call,
 void http_call_cancel(struct http_call *call);
 
 /* What this process knows of an upstream. */
-unsigned http_client_endpoints(const struct http_client *c);
-void http_client_stats(const struct http_client *c, unsigned endpoint,
-                       struct rpc_endpoint_stats *out);
 uint32_t http_client_in_flight(const struct http_client *c);
 uint64_t http_client_retries(const struct http_client *c); /* since it was made */
 

@@ -77,6 +77,8 @@ struct http_client {
     struct loop_hook report; /* for `failed` */
     struct pool exchanges;
     uint32_t in_flight;
+    unsigned users; /* functions on the stack that go on using the client */
+    bool dead;      /* freed by its owner; goes with the last of these */
 };
 
 /* client.c, called by upconn.c: the exchange has left its connection when these run. */

@@ -28,6 +28,7 @@ tests_unit_http_test_server_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_http_test_server_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
 tests_unit_http_test_client_SOURCES = tests/unit/http/test_client.c $(WEB_TEST_SOURCES)
 tests_unit_http_test_client_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_http_test_client_LDFLAGS = -Wl,--wrap=calloc
 tests_unit_http_test_client_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
 tests_unit_http_test_headers_SOURCES = tests/unit/http/test_headers.c
 tests_unit_http_test_headers_CFLAGS = $(UNIT_CFLAGS)

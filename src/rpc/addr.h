@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Addresses as the configuration writes them, and the sockets that listen on them:
+ * Addresses as command lines and the configuration (which has no abstract ones) write them, and the
+ * sockets that listen on them:
  *
  *   unix:/run/x.sock   unix:@name (abstract)   192.0.2.1:8080   [2001:db8::1]:8080   host:port
  * *:port   :port

@@ -13,15 +13,19 @@
 
 static struct balance_endpoint *endpoint_new(const struct rpc_endpoint_config *cfg)
 {
-    struct balance_endpoint *e = xcalloc(1, sizeof *e);
+    struct balance_endpoint *e = calloc(1, sizeof *e);
 
-    e->address = xmalloc(cfg->address.n + 1);
+    if (e == NULL || (e->address = malloc(cfg->address.n + 1)) == NULL) {
+        free(e);
+        return NULL;
+    }
     if (cfg->address.n > 0)
         memcpy(e->address, cfg->address.p, cfg->address.n);
     e->address[cfg->address.n] = '\0';
     memcpy(&e->sa, cfg->sa, cfg->sa_len);
     e->sa_len = cfg->sa_len;
     e->seed = hash64(cfg->address, 0);
+    e->index = UINT32_MAX;
     e->refs = 1;
     return e;
 }
@@ -53,7 +57,8 @@ static bool endpoint_same(const struct balance_endpoint *e, const struct rpc_end
            memcmp(&e->sa, cfg->sa, cfg->sa_len) == 0;
 }
 
-/* Takes the endpoint that matches out of the old array, or makes a new one. */
+/* Takes the endpoint that matches out of the old array, or makes a new one, without an index. NULL:
+ * out of memory. */
 static struct balance_endpoint *endpoint_adopt(struct balance *b,
                                                const struct rpc_endpoint_config *cfg)
 {
@@ -80,6 +85,25 @@ static void endpoints_drop(struct balance *b)
     b->n = 0;
 }
 
+/* Fills next; on failure everything is back where it was. */
+static bool endpoints_adopt(struct balance *b, const struct balance_config *cfg,
+                            struct balance_endpoint **next)
+{
+    for (unsigned i = 0; i < cfg->endpoints_n; i++) {
+        next[i] = endpoint_adopt(b, &cfg->endpoints[i]);
+        if (next[i] != NULL)
+            continue;
+        while (i-- > 0) {
+            if (next[i]->index != UINT32_MAX)
+                b->endpoints[next[i]->index] = next[i];
+            else
+                balance_endpoint_put(&next[i]);
+        }
+        return false;
+    }
+    return true;
+}
+
 int balance_update(struct balance *b, const struct balance_config *cfg)
 {
     struct balance_endpoint **next;
@@ -89,9 +113,12 @@ int balance_update(struct balance *b, const struct balance_config *cfg)
         if (e->sa == NULL || e->sa_len == 0 || e->sa_len > sizeof(struct sockaddr_storage))
             return -EINVAL;
     }
-    next = xcalloc(cfg->endpoints_n > 0 ? cfg->endpoints_n : 1, sizeof(struct balance_endpoint *));
+    next = calloc(cfg->endpoints_n > 0 ? cfg->endpoints_n : 1, sizeof(struct balance_endpoint *));
+    if (next == NULL || !endpoints_adopt(b, cfg, next)) {
+        free(next);
+        return -ENOMEM;
+    }
     for (unsigned i = 0; i < cfg->endpoints_n; i++) {
-        next[i] = endpoint_adopt(b, &cfg->endpoints[i]);
         next[i]->health = cfg->endpoints[i].health;
         next[i]->index = i;
     }

@@ -35,10 +35,17 @@
 #include <sys/socket.h>
 
 #include "base/slice.h"
-#include "rpc/client.h" /* struct rpc_endpoint_config */
 
 #define BALANCE_RETRY_MIN_PER_S 3u
 #define BALANCE_RETRY_BURST     100u /* most retries the budget saves up */
+
+struct rpc_endpoint_config {
+    struct slice address;      /* for messages; copied */
+    const struct sockaddr *sa; /* copied */
+    uint32_t sa_len;
+    /* Shared word: 0 up or unknown, 1 down; NULL: always up. Borrowed. */
+    const _Atomic uint64_t *health;
+};
 
 struct balance_endpoint {
     char *address; /* for messages; owned, terminated */
@@ -86,11 +93,12 @@ enum balance_outcome {
     BALANCE_NEUTRAL, /* says nothing about the endpoint: cancelled, never sent */
 };
 
-/* 0, or -EINVAL when an address is longer than a sockaddr_storage; *b is then empty. */
+/* 0, -EINVAL when an address is longer than a sockaddr_storage, or -ENOMEM; *b is then empty. */
 int balance_init(struct balance *b, const struct balance_config *cfg, uint64_t *rng)
     __attribute__((warn_unused_result));
 /* Endpoints with the same address and sockaddr keep their object and all their state; others are
- * marked `left` and lose the balance's reference. 0 or -EINVAL, nothing having changed. */
+ * marked `left` and lose the balance's reference. 0, or -EINVAL or -ENOMEM, nothing having changed.
+ */
 int balance_update(struct balance *b, const struct balance_config *cfg)
     __attribute__((warn_unused_result));
 void balance_fini(struct balance *b);

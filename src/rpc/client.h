@@ -17,18 +17,10 @@
 #include "base/list.h"
 #include "base/slice.h"
 #include "net/loop.h"
+#include "rpc/balance.h" /* struct rpc_endpoint_config */
 
-struct sockaddr;
 struct rpc_client; /* one upstream: endpoints, connections, balance, budget */
 struct rpc_exchange;
-
-struct rpc_endpoint_config {
-    struct slice address;      /* for messages; copied */
-    const struct sockaddr *sa; /* copied */
-    uint32_t sa_len;
-    /* Shared word: 0 up or unknown, 1 down; NULL: always up. Borrowed. */
-    const _Atomic uint64_t *health;
-};
 
 struct rpc_client_config {
     struct slice name; /* copied */

@@ -19,6 +19,7 @@ TESTS += $(RPC_TESTS)
 RPC_FIXTURE = tests/unit/rpc/fixture.c tests/unit/rpc/fixture.h
 tests_unit_rpc_test_balance_SOURCES = tests/unit/rpc/test_balance.c
 tests_unit_rpc_test_balance_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_rpc_test_balance_LDFLAGS = -Wl,--wrap=calloc
 tests_unit_rpc_test_balance_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)
 tests_unit_rpc_test_wire_SOURCES = tests/unit/rpc/test_wire.c
 tests_unit_rpc_test_wire_CFLAGS = $(UNIT_CFLAGS)

@@ -172,7 +172,7 @@ static void wait_for(struct outcome *o)
 /* Against our own server: one connection serves one call after another. */
 static void test_pool(void **state)
 {
-    struct rpc_endpoint_stats stats;
+    const struct balance_endpoint *e;
     struct outcome o;
 
     (void)state;
@@ -190,10 +190,10 @@ static void test_pool(void **state)
     wait_for(&o);
     assert_int_equal(o.status, 200);
     assert_string_equal(o.body, "");
-    http_client_stats(client, 0, &stats);
-    assert_int_equal(stats.connections, 1);
-    assert_int_equal(stats.calls, 6);
-    assert_int_equal(stats.in_flight, 0);
+    e = client->balance.endpoints[0];
+    assert_int_equal(((struct idle_pool *)e->user)->open, 1);
+    assert_int_equal(e->calls, 6);
+    assert_int_equal(e->in_flight, 0);
     assert_int_equal(http_server_totals(w.server)->accepted, 1);
     assert_int_equal(http_client_in_flight(client), 0);
 }
@@ -564,14 +564,87 @@ static void test_idle_limits(void **state)
     assert_int_equal(p->open, 0);
 }
 
+/* --- out of memory, and the end of the client --- */
+
+/* Allocations until memory is out; negative: it never is. */
+static int callocs_left = -1;
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    if (callocs_left == 0)
+        return NULL;
+    callocs_left -= callocs_left > 0;
+    return __real_calloc(n, size);
+}
+
+/* A call for which there is no memory is told so, and can be cancelled before. */
+static void test_no_memory(void **state)
+{
+    struct outcome o, p;
+
+    (void)state;
+    make();
+    callocs_left = 0;
+    start(&o, "GET", "", 0);
+    start(&p, "GET", "", 0);
+    callocs_left = -1;
+    http_call_cancel(&p.call);
+    wait_for(&o);
+    assert_int_equal(o.error, HTTP_CALL_UNAVAILABLE);
+    assert_string_equal(o.detail, "out of memory");
+    assert_int_equal(p.times, 0);
+    callocs_left = 0;
+    start(&o, "GET", "", 0);
+    callocs_left = -1;
+    http_client_free(&client);
+    assert_int_equal(o.times, 1);
+}
+
+static void free_client(struct http_call *call, const struct http_response *resp)
+{
+    on_outcome(call, resp);
+    http_client_free(&client);
+}
+
+/* Callbacks may free the client, whatever it was that ended their call. */
+static void test_free_inside(void **state)
+{
+    struct outcome o, p;
+    int fd;
+
+    (void)state;
+    for (int way = 0; way < 4; way++) {
+        cfg.max_in_flight = way == 2 ? 0 : 8;
+        make();
+        start(&o, "GET", "", way == 1 ? 20 : 1000);
+        start(&p, "GET", "", 0);
+        o.call.done = free_client;
+        if (way == 0 || way == 3) {
+            fd = accept_one(0);
+            received(fd);
+            say(fd, way == 0 ? "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" : "nonsense\r\n\r\n");
+        }
+        wait_for(&o);
+        assert_null(client);
+        assert_int_equal(p.times, 1);
+        if (way == 0 || way == 3)
+            close(fd);
+        close(listeners[0]); /* with what else is in its queue */
+        listeners[0] = listen_tcp(&addresses[0]);
+    }
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_pool),        T(test_wire),          T(test_responses), T(test_stale),
-        T(test_unbounded),   T(test_large_request), T(test_failover),  T(test_health),
-        T(test_deadline),    T(test_cancel),        T(test_in_flight), T(test_update),
-        T(test_idle_limits),
+        T(test_pool),        T(test_wire),          T(test_responses),   T(test_stale),
+        T(test_unbounded),   T(test_large_request), T(test_failover),    T(test_health),
+        T(test_deadline),    T(test_cancel),        T(test_in_flight),   T(test_update),
+        T(test_idle_limits), T(test_no_memory),     T(test_free_inside),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -17,6 +18,20 @@ static char names[MAX][32];
 static struct addr addrs[MAX];
 static struct rpc_endpoint_config endpoints[MAX];
 static _Atomic uint64_t health[MAX];
+
+/* Allocations until memory is out; negative: it never is. */
+static int callocs_left = -1;
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    if (callocs_left == 0)
+        return NULL;
+    callocs_left -= callocs_left > 0;
+    return __real_calloc(n, size);
+}
 
 static struct balance_config config(unsigned n)
 {
@@ -223,13 +238,41 @@ static void test_budget(void **state)
     balance_fini(&b);
 }
 
+/* An update for which memory is out changes nothing. */
+static void test_no_memory(void **state)
+{
+    struct balance_config cfg = config(6), less = cfg;
+    struct balance b;
+
+    (void)state;
+    less.endpoints_n = 3;
+    assert_int_equal(balance_init(&b, &less, &rng), 0);
+    balance_begin(b.endpoints[1]);
+    for (int left = 0; left < 4; left++) {
+        callocs_left = left; /* the array, three new endpoints */
+        assert_int_equal(balance_update(&b, &cfg), -ENOMEM);
+        callocs_left = -1;
+        assert_int_equal(b.n, 3);
+        for (unsigned i = 0; i < 3; i++) {
+            assert_string_equal(b.endpoints[i]->address, names[i]);
+            assert_int_equal(b.endpoints[i]->index, i);
+            assert_false(b.endpoints[i]->left);
+        }
+    }
+    assert_int_equal(balance_update(&b, &cfg), 0);
+    assert_int_equal(b.n, 6);
+    assert_int_equal(b.endpoints[1]->in_flight, 1);
+    balance_end(&b, b.endpoints[1], BALANCE_OK, 1);
+    balance_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_choices), cmocka_unit_test(test_rendezvous),
         cmocka_unit_test(test_ejection),    cmocka_unit_test(test_panic),
         cmocka_unit_test(test_avoid),       cmocka_unit_test(test_update),
-        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_budget),      cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
