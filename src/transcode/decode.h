@@ -27,6 +27,9 @@ struct wire_value {
 };
 
 bool wire_value(struct wire *w, unsigned type, struct wire_value *v);
+/* Fields 1 and 2 of a small message, the last of each; zero where one is missing. */
+bool wire_pair(struct slice bytes, unsigned type_one, unsigned type_two, struct wire_value *one,
+               struct wire_value *two);
 
 /* scalar_out.c: anything but a message. */
 bool print_scalar(struct printer *d, const struct schema_field *f, const struct wire_value *v);

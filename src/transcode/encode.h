@@ -108,6 +108,8 @@ bool scalar_from_text(struct encoder *e, const struct schema_field *f, struct sl
                       uint64_t *bits);
 /* Bits without a tag; room for WIRE_VARINT_MAX bytes is there. */
 void scalar_put(struct encoder *e, const struct schema_field *f, uint64_t bits);
+/* The same with its tag, growing the output. */
+bool encode_scalar(struct encoder *e, const struct schema_field *f, uint64_t bits);
 /* A string or bytes field with its tag; keep: also when it is empty. */
 bool blob_from_json(struct encoder *e, const struct schema_field *f, const struct json_value *v,
                     bool keep);

@@ -188,13 +188,7 @@ static bool encode_single(struct encoder *e, const struct schema_field *f,
     }
     if (!scalar_from_json(e, f, v, &bits))
         return false;
-    if (bits == 0 && !keep)
-        return true;
-    if (!encode_room(e, ENCODE_TAG_ROOM + WIRE_VARINT_MAX))
-        return false;
-    put_tag(e, f);
-    scalar_put(e, f, bits);
-    return true;
+    return bits == 0 && !keep ? true : encode_scalar(e, f, bits);
 }
 
 static bool encode_packed_element(struct encoder *e, const struct schema_field *f,
@@ -274,11 +268,8 @@ static bool encode_key(struct encoder *e, const struct schema_field *f, struct s
         if (!encode_bytes(e, f, text))
             return false;
     } else {
-        if (!scalar_from_text(e, f, text, &bits) ||
-            !encode_room(e, ENCODE_TAG_ROOM + WIRE_VARINT_MAX))
+        if (!scalar_from_text(e, f, text, &bits) || !encode_scalar(e, f, bits))
             return false;
-        put_tag(e, f);
-        scalar_put(e, f, bits);
         canonical = slice_of((const char *)&bits, sizeof bits);
     }
     if (key_set_add(e, keys, canonical, &memory))

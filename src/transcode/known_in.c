@@ -244,15 +244,6 @@ static bool any_known(struct encoder *e, const struct schema_msg *m)
     return seen ? true : place_fail(e, "\"value\" is missing");
 }
 
-static struct slice any_name(struct slice url)
-{
-    size_t slash = url.n;
-
-    while (slash > 0 && url.p[slash - 1] != '/')
-        slash--;
-    return slash == 0 ? SLICE_NONE : slice_of(url.p + slash, url.n - slash);
-}
-
 /* The object is open. Its type may stand behind the other members. */
 static bool any_from_json(struct encoder *e)
 {
@@ -273,7 +264,7 @@ static bool any_from_json(struct encoder *e)
         return place_fail(e, "expected a string in \"@type\", got %s", json_kind_name(type.kind));
     if (!string_of(e, &type, &url))
         return false;
-    m = schema_msg_by_name(e->root, any_name(url));
+    m = schema_msg_by_url(e->root, url);
     if (m == NULL)
         return place_fail(e, "\"@type\": the schema has no message \"%.*s\"",
                           (int)(url.n > 80 ? 80 : url.n), url.p);
@@ -319,13 +310,7 @@ static bool wrapper_from_text(struct encoder *e, const struct schema_field *f, s
         return blob_from_text(e, f, text, false);
     if (!scalar_from_text(e, f, text, &bits))
         return false;
-    if (bits == 0)
-        return true;
-    if (!encode_room(e, ENCODE_TAG_ROOM + WIRE_VARINT_MAX))
-        return false;
-    put_tag(e, f);
-    scalar_put(e, f, bits);
-    return true;
+    return bits == 0 ? true : encode_scalar(e, f, bits);
 }
 
 bool known_from_text(struct encoder *e, const struct schema_msg *m, struct slice text)

@@ -6,34 +6,10 @@
 #include "transcode/number.h"
 #include "transcode/timestamp.h"
 
-/* Fields 1 and 2 of a small message, last one wins. */
+/* Fields 1 and 2 of a small message. */
 struct pair {
     struct wire_value one, two;
 };
-
-static bool read_pair(struct slice bytes, unsigned type_one, unsigned type_two, struct pair *out)
-{
-    struct wire w = wire_of(bytes);
-
-    *out = (struct pair){{0, SLICE_NONE}, {0, SLICE_NONE}};
-    while (w.p < w.end) {
-        uint32_t number;
-        unsigned type;
-        bool ok;
-
-        if (!wire_tag(&w, &number, &type))
-            return false;
-        if (number == 1 && type == type_one)
-            ok = wire_value(&w, type, &out->one);
-        else if (number == 2 && type == type_two)
-            ok = wire_value(&w, type, &out->two);
-        else
-            ok = wire_skip(&w, number, type);
-        if (!ok)
-            return false;
-    }
-    return true;
-}
 
 static bool print_time(struct printer *d, struct slice bytes, bool timestamp)
 {
@@ -41,7 +17,7 @@ static bool print_time(struct printer *d, struct slice bytes, bool timestamp)
     int64_t seconds;
     int32_t nanos;
 
-    if (!read_pair(bytes, WIRE_VARINT, WIRE_VARINT, &p))
+    if (!wire_pair(bytes, WIRE_VARINT, WIRE_VARINT, &p.one, &p.two))
         return false;
     seconds = (int64_t)p.one.bits;
     nanos = (int32_t)p.two.bits;
@@ -100,7 +76,7 @@ static bool print_wrapper(struct printer *d, const struct schema_msg *m, struct 
     const struct schema_field *f = schema_fields(d->root, m);
     struct pair p;
 
-    return read_pair(bytes, f->wire, WIRE_GROUP_END, &p) && print_scalar(d, f, &p.one);
+    return wire_pair(bytes, f->wire, WIRE_GROUP_END, &p.one, &p.two) && print_scalar(d, f, &p.one);
 }
 
 /* Of the members of Value's oneof the last counts; none at all is null. */
@@ -201,28 +177,19 @@ static bool print_list_value(struct printer *d, struct slice bytes, unsigned dep
     return true;
 }
 
-static const struct schema_msg *any_type(struct printer *d, struct slice url)
-{
-    size_t slash = url.n;
-
-    while (slash > 0 && url.p[slash - 1] != '/')
-        slash--;
-    return slash ? schema_msg_by_name(d->root, slice_of(url.p + slash, url.n - slash)) : NULL;
-}
-
 static bool print_any(struct printer *d, struct slice bytes, unsigned depth)
 {
     const struct schema_msg *m;
     struct pair p;
     bool first = false;
 
-    if (depth > REPLY_DEPTH_MAX || !read_pair(bytes, WIRE_LEN, WIRE_LEN, &p))
+    if (depth > REPLY_DEPTH_MAX || !wire_pair(bytes, WIRE_LEN, WIRE_LEN, &p.one, &p.two))
         return false;
     if (p.one.bytes.n == 0) {
         buf_str(d->out, "{}");
         return p.two.bytes.n == 0;
     }
-    m = any_type(d, p.one.bytes);
+    m = schema_msg_by_url(d->root, p.one.bytes);
     buf_str(d->out, "{\"@type\":");
     if (m == NULL || !print_string(d->out, p.one.bytes))
         return false;

@@ -80,3 +80,12 @@ const struct schema_msg *schema_msg_by_name(const struct schema_root *r, struct 
     }
     return NULL;
 }
+
+const struct schema_msg *schema_msg_by_url(const struct schema_root *r, struct slice url)
+{
+    size_t slash = url.n;
+
+    while (slash > 0 && url.p[slash - 1] != '/')
+        slash--;
+    return slash > 0 ? schema_msg_by_name(r, slice_of(url.p + slash, url.n - slash)) : NULL;
+}

@@ -165,26 +165,8 @@ static bool read_entry(struct printer *d, const struct schema_field *f, struct s
                        struct wire_value *key, struct wire_value *value)
 {
     const struct schema_field *entry = schema_fields(d->root, schema_msg_of(d->root, f));
-    struct wire w = wire_of(bytes);
 
-    *key = *value = (struct wire_value){0, SLICE_NONE};
-    while (w.p < w.end) {
-        uint32_t number;
-        unsigned type;
-        bool ok;
-
-        if (!wire_tag(&w, &number, &type))
-            return false;
-        if (number == 1 && type == entry[0].wire)
-            ok = wire_value(&w, type, key);
-        else if (number == 2 && type == entry[1].wire)
-            ok = wire_value(&w, type, value);
-        else
-            ok = wire_skip(&w, number, type);
-        if (!ok)
-            return false;
-    }
-    return true;
+    return wire_pair(bytes, entry[0].wire, entry[1].wire, key, value);
 }
 
 /* Where each key of a map comes last: of entries with the same key only the last counts. */

@@ -63,13 +63,7 @@ static bool encode_leaf(struct encoder *e, const struct schema_field *f, struct 
     }
     if (!scalar_from_text(e, f, text, &bits))
         return false;
-    if (bits == 0 && !keep)
-        return true;
-    if (!encode_room(e, ENCODE_TAG_ROOM + WIRE_VARINT_MAX))
-        return false;
-    put_tag(e, f);
-    scalar_put(e, f, bits);
-    return true;
+    return bits == 0 && !keep ? true : encode_scalar(e, f, bits);
 }
 
 /* The leaf inside the messages that lead to it. */

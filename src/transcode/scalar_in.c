@@ -207,6 +207,15 @@ void scalar_put(struct encoder *e, const struct schema_field *f, uint64_t bits)
         e->p = fixed64_put(e->p, bits);
 }
 
+bool encode_scalar(struct encoder *e, const struct schema_field *f, uint64_t bits)
+{
+    if (!encode_room(e, ENCODE_TAG_ROOM + WIRE_VARINT_MAX))
+        return false;
+    put_tag(e, f);
+    scalar_put(e, f, bits);
+    return true;
+}
+
 /* Both alphabets (RFC 4648, 4 and 5), padded or not; -1 for what is neither. */
 static int base64_digit(unsigned char c)
 {

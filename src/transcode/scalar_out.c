@@ -27,6 +27,31 @@ bool wire_value(struct wire *w, unsigned type, struct wire_value *v)
     }
 }
 
+bool wire_pair(struct slice bytes, unsigned type_one, unsigned type_two, struct wire_value *one,
+               struct wire_value *two)
+{
+    struct wire w = wire_of(bytes);
+
+    *one = *two = (struct wire_value){0, SLICE_NONE};
+    while (w.p < w.end) {
+        uint32_t number;
+        unsigned type;
+        bool ok;
+
+        if (!wire_tag(&w, &number, &type))
+            return false;
+        if (number == 1 && type == type_one)
+            ok = wire_value(&w, type, one);
+        else if (number == 2 && type == type_two)
+            ok = wire_value(&w, type, two);
+        else
+            ok = wire_skip(&w, number, type);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
 bool print_string(struct buf *out, struct slice s)
 {
     size_t plain = s.n ? json_plain_run(s.p, s.p + s.n) : 0;

@@ -246,6 +246,9 @@ const struct schema_value *schema_value_by_number(const struct schema_root *r,
 /* By full name; NULL when the schema has no such message. */
 const struct schema_msg *schema_msg_by_name(const struct schema_root *r, struct slice name);
 
+/* By the URL of an Any: what stands behind its last slash. NULL also when it has none. */
+const struct schema_msg *schema_msg_by_url(const struct schema_root *r, struct slice url);
+
 /* The root of a run of bytes; NULL when it is not one (too short, another version). */
 const struct schema_root *schema_root_of(struct slice schema);
 
