@@ -397,8 +397,3 @@ uint64_t http_client_retries(const struct http_client *c)
 {
     return c->balance.retries;
 }
-
-uint32_t http_client_in_flight(const struct http_client *c)
-{
-    return c->in_flight;
-}

@@ -99,7 +99,6 @@ void http_call_start(struct http_client *c, struct http_call *call,
 void http_call_cancel(struct http_call *call);
 
 /* What this process knows of an upstream. */
-uint32_t http_client_in_flight(const struct http_client *c);
 uint64_t http_client_retries(const struct http_client *c); /* since it was made */
 
 #endif

@@ -377,37 +377,9 @@ void rpc_client_free(struct rpc_client **cp)
     client_leave(c);
 }
 
-unsigned rpc_client_endpoints(const struct rpc_client *c)
-{
-    return c->balance.n;
-}
-
-void rpc_client_stats(const struct rpc_client *c, unsigned endpoint, struct rpc_endpoint_stats *out)
-{
-    const struct balance_endpoint *b;
-
-    *out = (struct rpc_endpoint_stats){0};
-    if (endpoint >= c->balance.n)
-        return;
-    b = c->balance.endpoints[endpoint];
-    out->in_flight = b->in_flight;
-    out->ejected = balance_is_ejected(b, clock_mono_ns());
-    out->calls = b->calls;
-    out->failures = b->failures;
-    if (b->user == NULL)
-        return;
-    LIST_EACH (it, &((struct rpc_endpoint *)b->user)->conns)
-        out->connections += !CONTAINER_OF(it, struct rpc_conn, node)->h2.connecting;
-}
-
 uint64_t rpc_client_retries(const struct rpc_client *c)
 {
     return c->balance.retries;
-}
-
-uint32_t rpc_client_in_flight(const struct rpc_client *c)
-{
-    return c->in_flight;
 }
 
 const char *rpc_client_address(const struct rpc_client *c, unsigned endpoint)

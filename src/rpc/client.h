@@ -110,15 +110,6 @@ void rpc_call_start(struct rpc_client *c, struct rpc_call *call, const struct rp
 void rpc_call_cancel(struct rpc_call *call);
 
 /* What this process knows of an upstream. */
-struct rpc_endpoint_stats {
-    uint32_t connections, in_flight;
-    bool ejected;
-    uint64_t calls, failures;
-};
-unsigned rpc_client_endpoints(const struct rpc_client *c);
-void rpc_client_stats(const struct rpc_client *c, unsigned endpoint,
-                      struct rpc_endpoint_stats *out);
-uint32_t rpc_client_in_flight(const struct rpc_client *c);
 uint64_t rpc_client_retries(const struct rpc_client *c); /* since it was made */
 /* The address as configured; "" for an index that is not there (call->endpoint of a call nobody
  * took). */

@@ -409,11 +409,6 @@ uint32_t rpc_server_in_flight(const struct rpc_server *s)
     return s->in_flight;
 }
 
-uint32_t rpc_server_connections(const struct rpc_server *s)
-{
-    return s->conns_n;
-}
-
 void rpc_server_set_serving(struct rpc_server *s, bool serving)
 {
     s->serving = serving;

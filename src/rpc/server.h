@@ -47,7 +47,6 @@ struct rpc_server *rpc_server_new(struct loop *loop, const struct rpc_server_con
 void rpc_server_drain(struct rpc_server *s);
 /* Calls not answered yet. */
 uint32_t rpc_server_in_flight(const struct rpc_server *s);
-uint32_t rpc_server_connections(const struct rpc_server *s);
 /* health: what Health/Check says. */
 void rpc_server_set_serving(struct rpc_server *s, bool serving);
 /* Closes everything. Calls not answered yet are gone too: their handlers must forget them first. */

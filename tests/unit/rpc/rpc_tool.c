@@ -24,7 +24,7 @@
 #include "base/clock.h"
 #include "rpc/addr.h"
 #include "rpc/client.h"
-#include "rpc/server.h"
+#include "rpc/server_int.h"
 #include "rpc/status.h"
 
 static struct addr parse(const char *text, unsigned flags)
@@ -117,7 +117,7 @@ static int serve(const char *address)
     addr_format((struct sockaddr *)&bound.sa, bound.len, text);
     printf("%s\n", text);
     fflush(stdout);
-    while (!s.stop || rpc_server_connections(s.rpc) > 0)
+    while (!s.stop || s.rpc->conns_n > 0)
         loop_turn(&s.loop);
     rpc_server_free(&s.rpc);
     event_free(term);

@@ -21,7 +21,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "fixture.h"
-#include "rpc/h2.h"
+#include "rpc/client_int.h"
 #include "rpc/server_int.h"
 
 static struct fixture f;
@@ -353,7 +353,7 @@ static void test_odd_replies(void **state)
         if (probe.status != answers[i].status || strcmp(probe.message, answers[i].message) != 0)
             fail_msg("%s: %d %s", answers[i].what, probe.status, probe.message);
         assert_int_equal(probe.sent, answers[i].reset != NGHTTP2_REFUSED_STREAM);
-        assert_int_equal(rpc_client_in_flight(f.client), 0);
+        assert_int_equal(f.client->in_flight, 0);
     }
     assert_int_equal(odd.accepted, 1); /* all on one connection: none of it breaks that */
     rpc_client_free(&f.client);
@@ -485,7 +485,7 @@ static void test_garbage_to_server(void **state)
         push(fd, bytes, sizeof bytes, false);
         close(fd);
     }
-    RUN_UNTIL(&f, rpc_server_connections(f.server) == 0);
+    RUN_UNTIL(&f, f.server->conns_n == 0);
     still_works();
 }
 
@@ -570,7 +570,7 @@ static void test_reset_flood(void **state)
     push(fd, out.p, out.n, true);
     assert_in_range(f.kept_most, 1, 100);
     close(fd);
-    RUN_UNTIL(&f, rpc_server_connections(f.server) == 0);
+    RUN_UNTIL(&f, f.server->conns_n == 0);
     while (f.kept_n > 0) {
         assert_true(f.kept[0]->gone);
         fixture_release(&f, 0, RPC_OK);
@@ -598,7 +598,7 @@ static void test_control_flood(void **state)
         for (unsigned i = 0; i < 200000; i++)
             buf_slice(&out, frames[k]);
         push(fd, out.p, out.n, false);
-        RUN_UNTIL(&f, rpc_server_connections(f.server) == 0);
+        RUN_UNTIL(&f, f.server->conns_n == 0);
         close(fd);
         buf_free(&out);
     }
@@ -620,7 +620,7 @@ static void test_continuation_flood(void **state)
         buf_add(&out, "\0\0\1\x09\0\0\0\0\1\x82", 10);
     fd = dial();
     push(fd, out.p, out.n, true);
-    RUN_UNTIL(&f, rpc_server_connections(f.server) == 0);
+    RUN_UNTIL(&f, f.server->conns_n == 0);
     close(fd);
     assert_int_equal(f.served, 0);
     still_works();
@@ -663,7 +663,7 @@ static void test_no_reader(void **state)
     assert_in_range(f.server->io.write.cap, 1, 2 * H2_OUT_MAX);
     still_works();
     close(fd);
-    RUN_UNTIL(&f, rpc_server_connections(f.server) == 1);
+    RUN_UNTIL(&f, f.server->conns_n == 1);
     nghttp2_session_del(session);
     buf_free(&out);
 }

@@ -15,6 +15,8 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "fixture.h"
+#include "rpc/client_int.h"
+#include "rpc/server_int.h"
 
 static struct fixture f;
 static struct probe probes[12000];
@@ -64,7 +66,7 @@ static void test_unary(void **state)
         assert_false(probes[0].local);
         assert_int_equal(probes[0].call.endpoint, 0);
     }
-    assert_int_equal(rpc_client_in_flight(f.client), 0);
+    assert_int_equal(f.client->in_flight, 0);
     assert_int_equal(rpc_server_in_flight(f.server), 0);
 }
 
@@ -131,7 +133,7 @@ static void test_cancel(void **state)
     assert_false(probes[0].done);
     assert_false(probes[1].done);
     assert_int_equal(f.served, 1);
-    assert_int_equal(rpc_client_in_flight(f.client), 0);
+    assert_int_equal(f.client->in_flight, 0);
 }
 
 static void cancel_others(struct probe *p)
@@ -176,7 +178,7 @@ static void test_free_in_callback(void **state)
     assert_int_equal(probes[0].status, RPC_OK);
     assert_int_equal(probes[9].status, RPC_CANCELLED);
     fixture_turns(&f, 3);
-    assert_int_equal(rpc_server_connections(f.server), 0);
+    assert_int_equal(f.server->conns_n, 0);
 }
 
 static void test_free_with_calls(void **state)
@@ -285,7 +287,7 @@ static void test_drain(void **state)
     f.kept_n = 0;
     RUN_UNTIL(&f, probes[0].done);
     assert_int_equal(probes[0].status, RPC_OK);
-    RUN_UNTIL(&f, rpc_server_connections(old) == 0);
+    RUN_UNTIL(&f, old->conns_n == 0);
     rpc_server_free(&old);
 }
 
@@ -426,7 +428,7 @@ static void test_two_endpoints(void **state)
 {
     static _Atomic uint64_t health;
     struct rpc_endpoint_config two[2];
-    struct rpc_endpoint_stats stats;
+    struct balance_endpoint *e;
     struct addr dead;
 
     (void)state;
@@ -439,7 +441,7 @@ static void test_two_endpoints(void **state)
     f.cfg.endpoints = two;
     f.cfg.endpoints_n = 2;
     rpc_client_update(f.client, &f.cfg);
-    assert_int_equal(rpc_client_endpoints(f.client), 2);
+    assert_int_equal(f.client->balance.n, 2);
     assert_string_equal(rpc_client_address(f.client, 0), "unix:/nonexistent/s");
     for (unsigned i = 0; i < 200; i++)
         start(i, "/t/Echo", "x");
@@ -448,9 +450,9 @@ static void test_two_endpoints(void **state)
         assert_int_equal(probes[i].status, RPC_OK);
         assert_int_equal(probes[i].call.endpoint, 1);
     }
-    rpc_client_stats(f.client, 1, &stats);
-    assert_int_equal(stats.calls, 200);
-    assert_int_equal(stats.connections, 1);
+    e = f.client->balance.endpoints[1];
+    assert_int_equal(e->calls, 200);
+    assert_int_equal(((struct rpc_endpoint *)e->user)->conns_n, 1);
     health = 1;
     start(0, "/t/Echo", "x");
     RUN_UNTIL(&f, probes[0].done);
@@ -467,7 +469,7 @@ static void test_update(void **state)
     start(0, "/t/Keep", "x");
     RUN_UNTIL(&f, f.kept_n == 1);
     rpc_client_update(f.client, &f.cfg);
-    assert_int_equal(rpc_server_connections(f.server), 1);
+    assert_int_equal(f.server->conns_n, 1);
     f.cfg.endpoints = &none;
     f.cfg.endpoints_n = 0;
     rpc_client_update(f.client, &f.cfg);
@@ -477,7 +479,7 @@ static void test_update(void **state)
     fixture_release(&f, 0, RPC_OK);
     RUN_UNTIL(&f, probes[0].done);
     assert_int_equal(probes[0].status, RPC_OK);
-    RUN_UNTIL(&f, rpc_server_connections(f.server) == 0);
+    RUN_UNTIL(&f, f.server->conns_n == 0);
     f.cfg.endpoints_n = 1;
     rpc_client_update(f.client, &f.cfg);
     start(1, "/t/Echo", "x");
