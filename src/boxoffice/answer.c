@@ -151,6 +151,15 @@ void answer_refusal(struct service *s, struct rpc_server_call *call, enum reason
     refuse(s, call, why, reasons[why].message, d);
 }
 
+void answer_not_found(struct service *s, struct rpc_server_call *call, const char *what)
+{
+    char message[32];
+    int n = snprintf(message, sizeof message, "no such %s", what);
+
+    buf_clear(&s->problem);
+    refuse(s, call, REASON_NOT_FOUND, slice_of(message, (size_t)n), NULL);
+}
+
 void answer_invalid(struct service *s, struct rpc_server_call *call, const char *field,
                     const char *message)
 {

@@ -65,7 +65,7 @@ static const struct option long_options[] = {{"listen", required_argument, NULL,
                                              {"help", no_argument, NULL, 'h'},
                                              {NULL, 0, NULL, 0}};
 
-static void bad_usage(const char *what)
+__attribute__((noreturn)) static void bad_usage(const char *what)
 {
     fprintf(stderr, "boxoffice: %s\n%s", what, usage);
     exit(2);
@@ -113,7 +113,9 @@ static void read_options(int argc, char **argv, struct options *o)
             fputs(usage, stdout);
             exit(0);
         default:
-            bad_usage("see the options");
+            /* getopt_long has said which one is wrong. */
+            fputs(usage, stderr);
+            exit(2);
         }
     }
     if (optind < argc)

@@ -159,6 +159,15 @@ static void fail_batch(struct service *s, struct batch *b)
         answer_refusal(s, b->waiters[i], REASON_STORE, NULL);
 }
 
+static void on_gone(struct service *s)
+{
+    s->gone = true;
+    log_error(
+        "store: orders are refused until this process (%d) is ended; until then the files are "
+        "in /proc/%d/fd",
+        (int)getpid(), (int)getpid());
+}
+
 /* Undoes what was not made durable and asks the commit thread to bring the store back. */
 static void on_failure(struct service *s, const struct job *j)
 {
@@ -172,6 +181,10 @@ static void on_failure(struct service *s, const struct job *j)
     fail_batch(s, after);
     if (j->outcome == STORE_FENCED) {
         s->fenced = true;
+        return;
+    }
+    if (j->outcome == STORE_GONE) {
+        on_gone(s);
         return;
     }
     log_error("store: orders are refused until it works again");
@@ -221,11 +234,25 @@ void service_on_commit(struct service *s)
     has_work(s);
 }
 
+/* A commit looks for itself; this is for the time when there is none. */
+static void check_place(struct service *s)
+{
+    struct batch *open = s->open;
+
+    if (s->in_flight != NULL || open == NULL || s->store->driver->in_place(s->store))
+        return;
+    sale_undo(s->sale, open);
+    s->open = NULL;
+    fail_batch(s, open);
+    on_gone(s);
+}
+
 static void on_sweep(struct loop_timer *t)
 {
     struct service *s = CONTAINER_OF(t, struct service, sweep);
     const struct item *it;
 
+    check_place(s);
     if (s->open != NULL)
         sale_sweep(s->sale, clock_real_ns(), SWEEP_ORDERS);
     if (++s->sweeps % AUDIT_EVERY == 0) {

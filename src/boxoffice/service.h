@@ -9,7 +9,9 @@
  *
  * While a batch is being committed the next one fills. When a commit fails both are undone and
  * answered UNAVAILABLE, and so are all further orders until the commit thread reports that the
- * store works.
+ * store works. A store that was deleted or replaced does not come back: orders are refused until
+ * somebody ends this process, whose descriptors are all that is left of what it holds
+ * (docs/operations.md).
  */
 #ifndef BOXOFFICE_SERVICE_H
 #define BOXOFFICE_SERVICE_H
@@ -44,6 +46,7 @@ struct service {
     struct buf payload, problem; /* of the answer being written */
     struct service_stats stats;
     bool fenced; /* another box office owns the store: this one must end */
+    bool gone;   /* the store was taken away: orders are refused until this process ends */
 };
 
 /* Takes the sale over and starts the commit thread. */

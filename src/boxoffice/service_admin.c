@@ -19,12 +19,15 @@ void on_set_sale_state(struct service *s, struct rpc_server_call *call, const vo
         answer_invalid(s, call, "state", "must be open, paused or closed");
         return;
     }
-    why = sale_set_state(s->sale, slice_str(m->event), (enum sale_state)m->state, call, &d);
+    why = sale_set_state(s->sale, slice_str(m->event), (enum sale_state)m->state, !m->resume, call,
+                         &d);
     if (why == REASON_LATER)
         log_notice("sale of %s: %s%s%s", m->event, state_names[m->state], m->reason[0] ? ": " : "",
                    m->reason);
     if (why == REASON_DONE)
         answer_event(s, call, d.event, why);
+    else if (why == REASON_NOT_FOUND)
+        answer_not_found(s, call, "event");
     else
         answer_other(s, call, why, &d);
 }

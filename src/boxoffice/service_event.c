@@ -137,7 +137,7 @@ void on_get_event(struct service *s, struct rpc_server_call *call, const void *r
     if (e != NULL)
         answer_event(s, call, e, REASON_DONE);
     else
-        answer_refusal(s, call, REASON_NOT_FOUND, NULL);
+        answer_not_found(s, call, "event");
 }
 
 void on_list_items(struct service *s, struct rpc_server_call *call, const void *request)
@@ -148,8 +148,12 @@ void on_list_items(struct service *s, struct rpc_server_call *call, const void *
     const struct sale_event *e = sale_event(s->sale, slice_str(m->event));
     Rushgate__Boxoffice__V1__Event *all = e == NULL ? NULL : message_event(s, e);
 
-    if (e == NULL || all == NULL) {
-        answer_refusal(s, call, e == NULL ? REASON_NOT_FOUND : REASON_OVERLOADED, NULL);
+    if (e == NULL) {
+        answer_not_found(s, call, "event");
+        return;
+    }
+    if (all == NULL) {
+        answer_refusal(s, call, REASON_OVERLOADED, NULL);
         return;
     }
     out.results = all->items;
@@ -157,32 +161,33 @@ void on_list_items(struct service *s, struct rpc_server_call *call, const void *
     answer_message(s, call, &out.base);
 }
 
-static const struct item *find_item(const struct service *s, const void *request)
+/* The item that is asked for; NULL: there is none, and the call is answered. */
+static const struct item *find_item(struct service *s, struct rpc_server_call *call,
+                                    const void *request)
 {
     const Rushgate__Boxoffice__V1__GetItemRequest *m = request;
     const struct sale_event *e = sale_event(s->sale, slice_str(m->event));
+    const struct item *it = e == NULL ? NULL : event_item(e, slice_str(m->item));
 
-    return e == NULL ? NULL : event_item(e, slice_str(m->item));
+    if (it == NULL)
+        answer_not_found(s, call, e == NULL ? "event" : "item");
+    return it;
 }
 
 void on_get_item(struct service *s, struct rpc_server_call *call, const void *request)
 {
-    const struct item *it = find_item(s, request);
+    const struct item *it = find_item(s, call, request);
     Rushgate__Boxoffice__V1__Item *m = it == NULL ? NULL : message_item(s, it);
 
-    if (it == NULL)
-        answer_refusal(s, call, REASON_NOT_FOUND, NULL);
-    else
+    if (it != NULL)
         answer_message(s, call, m ? &m->base : NULL);
 }
 
 void on_get_availability(struct service *s, struct rpc_server_call *call, const void *request)
 {
-    const struct item *it = find_item(s, request);
+    const struct item *it = find_item(s, call, request);
     Rushgate__Boxoffice__V1__Availability *m = it == NULL ? NULL : message_availability(s, it);
 
-    if (it == NULL)
-        answer_refusal(s, call, REASON_NOT_FOUND, NULL);
-    else
+    if (it != NULL)
         answer_message(s, call, m ? &m->base : NULL);
 }

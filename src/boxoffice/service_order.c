@@ -27,6 +27,12 @@ static struct slice buyer_of(const struct rpc_server_call *call)
     return is_token(v, BUYER_MAX) ? v : SLICE_NONE;
 }
 
+static bool is_given(const Rushgate__Boxoffice__V1__CreateOrderRequest *m)
+{
+    return m->quantity_given_case ==
+           RUSHGATE__BOXOFFICE__V1__CREATE_ORDER_REQUEST__QUANTITY_GIVEN_QUANTITY;
+}
+
 static void order_decide(struct service *s, struct rpc_server_call *call,
                          const Rushgate__Boxoffice__V1__CreateOrderRequest *m, struct slice buyer,
                          struct slice key)
@@ -35,7 +41,7 @@ static void order_decide(struct service *s, struct rpc_server_call *call,
                               .item = slice_str(m->item),
                               .buyer = buyer,
                               .key = key,
-                              .quantity = m->quantity,
+                              .quantity = is_given(m) ? m->quantity : 1,
                               .user = call};
     struct decision d;
     enum reason why = sale_order(s->sale, clock_real_ns(), &r, &d);
@@ -46,8 +52,16 @@ static void order_decide(struct service *s, struct rpc_server_call *call,
         answer_order(s, call, d.order, why);
     else if (why == REASON_INVALID)
         answer_invalid(s, call, "quantity", "must be 1 to 100");
+    else if (why == REASON_NOT_FOUND)
+        answer_not_found(s, call, d.event == NULL ? "event" : "item");
     else
         answer_other(s, call, why, &d);
+}
+
+/* The name of a field that must not be empty, and is. NULL: none. */
+static const char *missing_field(const Rushgate__Boxoffice__V1__CreateOrderRequest *m)
+{
+    return m->event[0] == '\0' ? "event" : m->item[0] == '\0' ? "item" : NULL;
 }
 
 static void order_refuse(struct service *s, struct rpc_server_call *call, enum reason why)
@@ -78,11 +92,28 @@ void on_create_order(struct service *s, struct rpc_server_call *call, const void
     struct slice buyer = rpc_server_meta(call, "rushgate-buyer");
     struct slice key = rpc_server_meta(call, "idempotency-key");
     enum reason why = credentials(s, call, buyer, key);
+    const char *missing = missing_field(request);
 
-    if (why == REASON_DONE)
-        order_decide(s, call, request, buyer, key);
-    else
+    if (why != REASON_DONE) {
         order_refuse(s, call, why);
+    } else if (missing != NULL) {
+        s->stats.outcomes[REASON_INVALID]++;
+        answer_invalid(s, call, missing, "is required");
+    } else {
+        order_decide(s, call, request, buyer, key);
+    }
+}
+
+/* What came of an order that was asked for by its code. */
+static void answer_asked(struct service *s, struct rpc_server_call *call, enum reason why,
+                         const struct decision *d)
+{
+    if (why == REASON_DONE)
+        answer_order(s, call, d->order, why);
+    else if (why == REASON_NOT_FOUND)
+        answer_not_found(s, call, d->event == NULL ? "event" : "order");
+    else
+        answer_other(s, call, why, d);
 }
 
 void on_get_order(struct service *s, struct rpc_server_call *call, const void *request)
@@ -93,10 +124,7 @@ void on_get_order(struct service *s, struct rpc_server_call *call, const void *r
     struct decision d;
     enum reason why = sale_find(s->sale, clock_real_ns(), &r, &d);
 
-    if (why == REASON_DONE)
-        answer_order(s, call, d.order, why);
-    else
-        answer_other(s, call, why, &d);
+    answer_asked(s, call, why, &d);
 }
 
 typedef enum reason order_action(struct sale *s, const struct order_ref *r, struct decision *d);
@@ -109,10 +137,7 @@ static void act(struct service *s, struct rpc_server_call *call,
     struct decision d;
     enum reason why = action(s->sale, &r, &d);
 
-    if (why == REASON_DONE)
-        answer_order(s, call, d.order, why);
-    else
-        answer_other(s, call, why, &d);
+    answer_asked(s, call, why, &d);
 }
 
 void on_confirm_order(struct service *s, struct rpc_server_call *call, const void *request)
@@ -180,8 +205,12 @@ void on_list_orders(struct service *s, struct rpc_server_call *call, const void 
     char code[CODE_LEN + 1];
     enum reason why;
 
-    if (buyer.n == 0 || e == NULL) {
-        answer_refusal(s, call, buyer.n == 0 ? REASON_IDENTITY : REASON_NOT_FOUND, NULL);
+    if (buyer.n == 0) {
+        answer_refusal(s, call, REASON_IDENTITY, NULL);
+        return;
+    }
+    if (e == NULL) {
+        answer_not_found(s, call, "event");
         return;
     }
     if (m->page_size < 0 || size > PAGE_MAX) {

@@ -51,6 +51,8 @@ void answer_refusal(struct service *s, struct rpc_server_call *call, enum reason
 /* A field of the request is wrong: INVALID, naming it. */
 void answer_invalid(struct service *s, struct rpc_server_call *call, const char *field,
                     const char *message);
+/* NOT_FOUND, saying what there is not: "event", "item" or "order". */
+void answer_not_found(struct service *s, struct rpc_server_call *call, const char *what);
 /* The answer to an operation that is durable now. */
 void answer_op(struct service *s, const struct op *op);
 /* REASON_LATER: nothing; AGAIN: asks again after the open batch; else the refusal. */

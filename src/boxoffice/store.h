@@ -2,8 +2,8 @@
 /*
  * What a store of the box office must do: make batches durable, and give back the whole state. A
  * driver is a table of functions. One thread at a time calls them: the main thread until the commit
- * thread starts, then only the commit thread (but for `bytes`). A driver may have threads of its
- * own for housekeeping; what they share with the calls is the driver's to guard.
+ * thread starts, then only the commit thread (but for `bytes` and `in_place`). A driver may have
+ * threads of its own for housekeeping; what they share with the calls is the driver's to guard.
  *
  * Every call may block on the disk or the network.
  */
@@ -25,6 +25,7 @@ enum store_outcome {
     STORE_UNKNOWN,  /* an error after which it may be durable: recover, then load */
     STORE_CONFLICT, /* the database refused it: a bug or a foreign writer; surely not durable */
     STORE_FENCED,   /* another process owns the events now */
+    STORE_GONE,     /* what was written is in files that are not the store's any more */
 };
 
 struct store_driver {
@@ -41,6 +42,11 @@ struct store_driver {
     /* Housekeeping after a commit; `busy`: the next batch is waiting already. */
     void (*tidy)(struct store *s, bool busy);
     uint64_t (*bytes)(const struct store *s);
+    /*
+     * Whether the store is still where it was opened. False: it was deleted or replaced, or the
+     * lock that keeps others away was. Not while a commit or a recovery is under way.
+     */
+    bool (*in_place)(const struct store *s);
     void (*close)(struct store *s);
 };
 

@@ -224,7 +224,7 @@ enum store_outcome sqlite_commit(struct store *store, const struct batch *b)
     }
     rc = done(s->stmt[STMT_COMMIT]);
     if (rc == SQLITE_OK)
-        return STORE_OK;
+        return sqlite_files_in_place(s, SQLITE_FILES) ? STORE_OK : STORE_GONE;
     if (rc == SQLITE_FULL || (rc & 0xff) == SQLITE_BUSY)
         return refused(s, rc, NULL);
     log_error("store: commit failed, its outcome is unknown: %s (%d)", sqlite3_errmsg(s->db), rc);
@@ -257,14 +257,18 @@ static bool open_again(struct store_sqlite *s)
 
     sqlite_tidy_wait(s);
     sqlite_disconnect(s);
-    ok = sqlite_connect(s, &err);
+    /* Connecting would make an empty database where there is none. */
+    ok = sqlite_files_in_place(s, FILE_LOG) && sqlite_connect(s, &err);
     if (!ok)
         log_debug("store: %s", buf_cstr(&err));
     buf_free(&err);
     if (!ok)
         return false;
-    if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK)
+    if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) ==
+        SQLITE_OK) {
+        sqlite_note_files(s);
         return true;
+    }
     sqlite_disconnect(s);
     return false;
 }

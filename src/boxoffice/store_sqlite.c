@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -13,6 +14,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/log.h"
 
 #define LOCK_POLL_US 20000u
 
@@ -174,32 +176,118 @@ void sqlite_disconnect(struct store_sqlite *s)
     s->wal_frames = s->wal_checked = 0;
 }
 
+static void file_name(const struct store_sqlite *s, enum sqlite_file which, char out[PATH_MAX + 8])
+{
+    static const char *const suffix[] = {
+        [FILE_DATABASE] = "", [FILE_LOCK] = ".lock", [FILE_LOG] = "-wal"};
+
+    snprintf(out, PATH_MAX + 8, "%s%s", s->path, suffix[which]);
+}
+
+/*
+ * The lock's name comes from the path, so the path must be the same whichever way somebody came.
+ * The database is made here if there is none, since only what exists has a real path: never opened
+ * when it exists, because closing it would drop SQLite's locks of this process.
+ */
+static bool resolve_path(struct store_sqlite *s, const char *path, struct buf *err)
+{
+    int fd;
+
+    s->path = realpath(path, NULL);
+    if (s->path == NULL && errno == ENOENT &&
+        (fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644)) >= 0) {
+        close(fd);
+        s->path = realpath(path, NULL);
+    }
+    if (s->path == NULL)
+        buf_printf(err, "%s: open: %s", path, strerror(errno));
+    return s->path != NULL;
+}
+
+void sqlite_note_files(struct store_sqlite *s)
+{
+    char name[PATH_MAX + 8];
+    struct stat st;
+
+    for (unsigned i = 0; i < SQLITE_FILES; i++) {
+        file_name(s, (enum sqlite_file)i, name);
+        /* One that cannot be seen is not compared. */
+        s->files[i].ino = stat(name, &st) == 0 ? st.st_ino : 0;
+        s->files[i].dev = s->files[i].ino != 0 ? st.st_dev : 0;
+    }
+}
+
+/* An error other than that it is not there says nothing about the file. */
+bool sqlite_files_in_place(const struct store_sqlite *s, unsigned n)
+{
+    char name[PATH_MAX + 8];
+    struct stat st;
+
+    for (unsigned i = 0; i < n; i++) {
+        int rc;
+        file_name(s, (enum sqlite_file)i, name);
+        rc = stat(name, &st);
+        if (s->files[i].ino == 0 || (rc < 0 && errno != ENOENT && errno != ENOTDIR) ||
+            (rc == 0 && st.st_ino == s->files[i].ino && st.st_dev == s->files[i].dev))
+            continue;
+        log_error("store: %s was %s while it was in use", name, rc < 0 ? "removed" : "replaced");
+        return false;
+    }
+    return true;
+}
+
+/* Opens the lock's file and tries to lock it. -EAGAIN: somebody else has it. */
+static int try_lock(struct store_sqlite *s, const char *name)
+{
+    struct stat ours, there;
+    int rc = 0;
+
+    s->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (s->lock_fd < 0)
+        return -errno;
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK || errno == EINTR ? -EAGAIN : -errno;
+    /* Removed meanwhile: whoever comes next would lock another file of this name. */
+    if (fstat(s->lock_fd, &ours) != 0 || stat(name, &there) != 0 || ours.st_ino != there.st_ino)
+        rc = -EAGAIN;
+    return rc;
+}
+
+static void write_pid(const struct store_sqlite *s)
+{
+    char pid[32];
+    int n = snprintf(pid, sizeof pid, "%d", (int)getpid());
+
+    if (ftruncate(s->lock_fd, 0) != 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
+        return; /* it is for people only */
+}
+
 /* The lock is a file of its own: closing any descriptor of the database would drop SQLite's locks.
  */
 static bool lock_owner(struct store_sqlite *s, unsigned wait_ms, struct buf *err)
 {
     uint64_t end = clock_mono_ns() + wait_ms * NS_PER_MS;
-    char name[4096], pid[32];
+    char name[PATH_MAX + 8], pid[32];
     ssize_t n;
+    int rc;
 
-    snprintf(name, sizeof name, "%s.lock", s->path);
-    s->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (s->lock_fd < 0) {
-        buf_printf(err, "%s: %s", name, strerror(errno));
-        return false;
-    }
-    while (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    file_name(s, FILE_LOCK, name);
+    while ((rc = try_lock(s, name)) != 0) {
+        if (rc != -EAGAIN) {
+            buf_printf(err, "%s: %s", name, strerror(-rc));
+            return false;
+        }
         if (clock_mono_ns() >= end) {
             n = pread(s->lock_fd, pid, sizeof pid - 1, 0);
             pid[n > 0 ? n : 0] = '\0';
             buf_printf(err, "%s: another box office owns this store (process %s)", s->path, pid);
             return false;
         }
+        close(s->lock_fd);
+        s->lock_fd = -1;
         usleep(LOCK_POLL_US);
     }
-    n = snprintf(pid, sizeof pid, "%d", (int)getpid());
-    if (ftruncate(s->lock_fd, 0) != 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
-        return true; /* it is for people only */
+    write_pid(s);
     return true;
 }
 
@@ -217,16 +305,21 @@ static bool raise_epoch(struct store_sqlite *s, struct buf *err)
 static uint64_t sqlite_bytes(const struct store *store)
 {
     const struct store_sqlite *s = (const struct store_sqlite *)store;
-    char name[4096];
+    char name[PATH_MAX + 8];
     struct stat st;
     uint64_t n = 0;
 
-    snprintf(name, sizeof name, "%s-wal", s->path);
+    file_name(s, FILE_LOG, name);
     if (stat(name, &st) == 0)
         n += (uint64_t)st.st_size;
     if (stat(s->path, &st) == 0)
         n += (uint64_t)st.st_size;
     return n;
+}
+
+static bool sqlite_in_place(const struct store *store)
+{
+    return sqlite_files_in_place((const struct store_sqlite *)store, SQLITE_FILES);
 }
 
 static void sqlite_close(struct store *store)
@@ -248,6 +341,7 @@ static const struct store_driver driver = {
     .load = sqlite_load,
     .tidy = sqlite_tidy,
     .bytes = sqlite_bytes,
+    .in_place = sqlite_in_place,
     .close = sqlite_close,
 };
 
@@ -259,11 +353,13 @@ struct store *store_sqlite_open(const char *path, unsigned wait_ms, struct buf *
      * runs. */
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     s->store.driver = &driver;
-    s->path = xstrdup(path);
     s->lock_fd = -1;
     sqlite_tidy_init(s);
-    if (lock_owner(s, wait_ms, err) && sqlite_connect(s, err) && raise_epoch(s, err))
+    if (resolve_path(s, path, err) && lock_owner(s, wait_ms, err) && sqlite_connect(s, err) &&
+        raise_epoch(s, err)) {
+        sqlite_note_files(s);
         return &s->store;
+    }
     sqlite_close(&s->store);
     return NULL;
 }

@@ -19,6 +19,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #include "boxoffice/store.h"
 
@@ -38,6 +39,9 @@ enum sqlite_stmt {
     STMT_COUNT,
 };
 
+/* Files of a store: what is behind its path. */
+enum sqlite_file { FILE_DATABASE, FILE_LOCK, FILE_LOG, SQLITE_FILES };
+
 /* The checkpoint thread: copies the log into the database while commits go on. See store_tidy.c. */
 struct checkpointer {
     pthread_t thread;
@@ -49,9 +53,13 @@ struct checkpointer {
 
 struct store_sqlite {
     struct store store;
-    char *path;  /* owned */
+    char *path;  /* owned; absolute, without symbolic links: the lock is one for all ways here */
     int lock_fd; /* of path.lock, flocked as long as we live */
-    sqlite3 *db; /* NULL while recovery has not opened it again */
+    struct {
+        dev_t dev;
+        ino_t ino;
+    } files[SQLITE_FILES]; /* those that were opened; all zero before */
+    sqlite3 *db;           /* NULL while recovery has not opened it again */
     sqlite3_stmt *stmt[STMT_COUNT];
     unsigned wal_frames;  /* in the WAL after the last commit */
     unsigned wal_checked; /* frames when a checkpoint last left something */
@@ -61,6 +69,10 @@ struct store_sqlite {
 /* Opens the database and prepares the statements; makes or migrates the schema. */
 bool sqlite_connect(struct store_sqlite *s, struct buf *err);
 void sqlite_disconnect(struct store_sqlite *s);
+/* Notes which files are the store's; they exist. */
+void sqlite_note_files(struct store_sqlite *s);
+/* Whether the first n of enum sqlite_file are still those. Logs which one is not. */
+bool sqlite_files_in_place(const struct store_sqlite *s, unsigned n);
 
 enum store_outcome sqlite_commit(struct store *s, const struct batch *b);
 bool sqlite_recover(struct store *s, bool reopen);

@@ -34,11 +34,25 @@ static const char *state_name(Rushgate__Boxoffice__V1__SaleState state)
     }
 }
 
+/* Whether the reply's metadata gives this word as its reason. */
+static bool is_reason(const struct rpc_reply *reply, struct slice word)
+{
+    for (unsigned i = 0; i < reply->meta_n; i++)
+        if (slice_eq(reply->meta[i].name, SLICE_LIT("rushgate-reason")))
+            return slice_eq(reply->meta[i].value, word);
+    return false;
+}
+
 /* A call that failed, in the terms of whoever typed the command. */
 static void refuse_by_status(struct ctl_request *r, const struct rpc_reply *reply)
 {
     const char *event = r->inv.args_n > 0 ? r->inv.args[0] : "";
 
+    if (is_reason(reply, SLICE_LIT("sale-closed"))) {
+        ctl_refuse(r, CTL_REFUSED, "", "the sale of %s is closed; \"sale open\" opens it again",
+                   event);
+        return;
+    }
     switch (reply->status) {
     case RPC_NOT_FOUND:
         ctl_refuse(r, CTL_NOT_FOUND, "rushctl show sales lists them", "no event \"%s\"", event);
@@ -146,7 +160,7 @@ static void on_state_set(struct box_call *call, const struct rpc_reply *reply)
     ctl_answer(r, ctl_document(r->ctl, "sale", d));
 }
 
-static void set_state(struct ctl_request *r, Rushgate__Boxoffice__V1__SaleState state)
+static void set_state(struct ctl_request *r, Rushgate__Boxoffice__V1__SaleState state, bool resume)
 {
     Rushgate__Boxoffice__V1__SetSaleStateRequest q =
         RUSHGATE__BOXOFFICE__V1__SET_SALE_STATE_REQUEST__INIT;
@@ -155,26 +169,27 @@ static void set_state(struct ctl_request *r, Rushgate__Boxoffice__V1__SaleState 
     /* protobuf-c declares strings of requests without const; it only reads them. */
     q.event = (char *)(uintptr_t)r->inv.args[0];
     q.state = state;
+    q.resume = resume;
     q.reason = (char *)(uintptr_t)(reason != NULL ? reason : "");
     start(r, "SetSaleState", &q.base, on_state_set);
 }
 
 void ctl_do_SALE_OPEN(struct ctl_request *r)
 {
-    set_state(r, RUSHGATE__BOXOFFICE__V1__SALE_STATE__open);
+    set_state(r, RUSHGATE__BOXOFFICE__V1__SALE_STATE__open, false);
 }
 
 void ctl_do_SALE_PAUSE(struct ctl_request *r)
 {
-    set_state(r, RUSHGATE__BOXOFFICE__V1__SALE_STATE__paused);
+    set_state(r, RUSHGATE__BOXOFFICE__V1__SALE_STATE__paused, false);
 }
 
 void ctl_do_SALE_RESUME(struct ctl_request *r)
 {
-    set_state(r, RUSHGATE__BOXOFFICE__V1__SALE_STATE__open);
+    set_state(r, RUSHGATE__BOXOFFICE__V1__SALE_STATE__open, true);
 }
 
 void ctl_do_SALE_CLOSE(struct ctl_request *r)
 {
-    set_state(r, RUSHGATE__BOXOFFICE__V1__SALE_STATE__closed);
+    set_state(r, RUSHGATE__BOXOFFICE__V1__SALE_STATE__closed, false);
 }

@@ -264,11 +264,38 @@ def test_unknown(shared, path):
 
 def test_unknown_event_item_order(shared, event):
     slug = event()
-    assert_problem(shared.buy(event="nowhere"), 404, "not-found")
-    assert_problem(shared.buy(event=slug, item="balcony"), 404, "not-found")
+    document = assert_problem(shared.buy(event="nowhere"), 404, "not-found")
+    assert "event" in document["detail"]
+    document = assert_problem(shared.buy(event=slug, item="balcony"), 404, "not-found")
+    assert "item" in document["detail"]
     for code in ("00000000", "nonsense-code", "7K3M9QXA"):
         answer = shared.client.get(order_path(slug, code), {"X-User-Id": "ann"})
-        assert_problem(answer, 404, "not-found")
+        assert "order" in assert_problem(answer, 404, "not-found")["detail"]
+
+
+@pytest.mark.parametrize("body, path, message", [
+    ({"item": "standard", "quantity": 0}, "quantity", "must be 1 to 100"),
+    ({"item": "standard", "quantity": "0"}, "quantity", "must be 1 to 100"),
+    ({"item": "standard", "quantity": -1}, "quantity", "must be 1 to 100"),
+    ({"quantity": 1}, "item", "is required"),
+    ({}, "item", "is required"),
+    (None, "item", "is required"),
+])
+def test_order_that_is_not_valid(shared, event, body, path, message):
+    slug = event()
+    answer = shared.client.post(f"/api/v1/events/{slug}/orders", body,
+                                {"X-User-Id": "ann", "Idempotency-Key": uuid.uuid4().hex})
+    document = assert_problem(answer, 400, "invalid-request")
+    assert document["errors"] == [{"path": path, "message": message}]
+    assert shared.availability(slug)["held"] == 0
+
+
+@pytest.mark.parametrize("body", [{"item": "standard"}, {"item": "standard", "quantity": None}])
+def test_one_ticket_where_no_quantity_is_given(shared, event, body):
+    slug = event()
+    answer = shared.client.post(f"/api/v1/events/{slug}/orders", body,
+                                {"X-User-Id": "ann", "Idempotency-Key": uuid.uuid4().hex})
+    assert answer.status == 201 and answer.json()["quantity"] == 1
 
 
 def test_order_belongs_to_its_buyer(shared, event):

@@ -194,8 +194,8 @@ enum reason sale_create_event(struct sale *s, const struct event_spec *spec, voi
     return REASON_LATER;
 }
 
-enum reason sale_set_state(struct sale *s, struct slice slug, enum sale_state state, void *user,
-                           struct decision *d)
+enum reason sale_set_state(struct sale *s, struct slice slug, enum sale_state state, bool reopen,
+                           void *user, struct decision *d)
 {
     struct sale_event *e = sale_event(s, slug);
     struct op *op;
@@ -207,6 +207,8 @@ enum reason sale_set_state(struct sale *s, struct slice slug, enum sale_state st
         return REASON_AGAIN;
     if (e->state == state)
         return REASON_DONE;
+    if (e->state == SALE_CLOSED && (state != SALE_OPEN || !reopen))
+        return REASON_CLOSED;
     if (!sale_may_add(s))
         return sale_no_room(s);
     op = sale_op(s, OP_STATE, NULL);

@@ -68,7 +68,7 @@ struct order_request {
     struct slice event, item;
     struct slice buyer; /* 1 to 128 bytes, no NUL: the caller checked */
     struct slice key;   /* 1 to 255 bytes; must live until the batch has its outcome */
-    int32_t quantity;   /* 0 means 1 */
+    int32_t quantity;   /* INVALID unless 1 to 100 */
     void *user;
 };
 
@@ -93,8 +93,9 @@ enum reason sale_cancel(struct sale *s, const struct order_ref *r, struct decisi
 /* The spec must have passed event_spec_check. EXISTS, OVERLOADED, LATER or AGAIN. */
 enum reason sale_create_event(struct sale *s, const struct event_spec *spec, void *user,
                               struct decision *d);
-enum reason sale_set_state(struct sale *s, struct slice slug, enum sale_state state, void *user,
-                           struct decision *d);
+/* A sale that is closed stays so unless `reopen` says that opening it again is meant: CLOSED. */
+enum reason sale_set_state(struct sale *s, struct slice slug, enum sale_state state, bool reopen,
+                           void *user, struct decision *d);
 
 /* Releases overdue orders into the open batch (at most max) and forgets old idempotency keys. */
 void sale_sweep(struct sale *s, uint64_t now_ns, unsigned max);

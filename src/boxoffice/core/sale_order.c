@@ -161,7 +161,7 @@ static void create(struct sale *s, uint64_t now_ns, struct item *it, uint32_t qu
 enum reason sale_order(struct sale *s, uint64_t now_ns, const struct order_request *r,
                        struct decision *d)
 {
-    uint32_t quantity = r->quantity == 0 ? 1 : (uint32_t)r->quantity, id, buyer;
+    uint32_t quantity = (uint32_t)r->quantity, id, buyer;
     struct sale_event *e = sale_event(s, r->event);
     struct item *it = e == NULL ? NULL : event_item(e, r->item);
     struct digest digest;
@@ -170,7 +170,7 @@ enum reason sale_order(struct sale *s, uint64_t now_ns, const struct order_reque
     *d = (struct decision){.event = e, .item = it};
     if (it == NULL)
         return REASON_NOT_FOUND;
-    if (r->quantity < 0 || quantity > ORDER_QUANTITY_MAX)
+    if (r->quantity < 1 || quantity > ORDER_QUANTITY_MAX)
         return REASON_INVALID;
     digest = idempotency_digest(&s->keys, r->buyer, r->key);
     id = idempotency_find(&s->keys, &s->orders, digest, now_ns);

@@ -140,7 +140,6 @@ static void make_event(struct bench *b, const char *slug)
         loop_turn(&b->loop);
     order.event = (char *)slug;
     order.item = (char *)"standard";
-    order.quantity = 1;
     b->payload =
         slice_of((char *)bytes, rushgate__boxoffice__v1__create_order_request__pack(&order, bytes));
 }

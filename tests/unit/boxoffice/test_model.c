@@ -276,7 +276,7 @@ static void do_state(struct world *w)
                        : w->now->state == to                      ? REASON_DONE
                                                                   : REASON_LATER;
 
-    assert_int_equal(sale_set_state(w->sale, SLICE_LIT("gig"), to, NULL, &d), want);
+    assert_int_equal(sale_set_state(w->sale, SLICE_LIT("gig"), to, true, NULL, &d), want);
     if (want == REASON_LATER) {
         w->now->state = (uint8_t)to;
         w->now->state_batch = w->open->seq;

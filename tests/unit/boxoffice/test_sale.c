@@ -62,8 +62,8 @@ static void test_unknown_and_invalid(void **state)
     assert_int_equal(order(w, T0, "ann", "k", -1), REASON_INVALID);
     assert_int_equal(order(w, T0, "ann", "k", 101), REASON_INVALID);
     assert_int_equal(order(w, T0, "ann", "k", INT32_MIN), REASON_INVALID);
-    assert_int_equal(order(w, T0, "ann", "k", 0), REASON_LATER);
-    assert_int_equal(w->sale->orders.last, 1);
+    assert_int_equal(order(w, T0, "ann", "k", 0), REASON_INVALID);
+    assert_int_equal(w->sale->orders.last, 0);
 }
 
 static void test_same_key(void **state)
@@ -173,17 +173,22 @@ static void test_states(void **state)
     struct world *w = *state;
     struct slice gig = SLICE_LIT("gig");
 
-    assert_int_equal(sale_set_state(w->sale, SLICE_LIT("x"), SALE_PAUSED, NULL, &w->d),
+    assert_int_equal(sale_set_state(w->sale, SLICE_LIT("x"), SALE_PAUSED, true, NULL, &w->d),
                      REASON_NOT_FOUND);
-    assert_int_equal(sale_set_state(w->sale, gig, SALE_PAUSED, NULL, &w->d), REASON_LATER);
-    assert_int_equal(sale_set_state(w->sale, gig, SALE_CLOSED, NULL, &w->d), REASON_AGAIN);
+    assert_int_equal(sale_set_state(w->sale, gig, SALE_PAUSED, true, NULL, &w->d), REASON_LATER);
+    assert_int_equal(sale_set_state(w->sale, gig, SALE_CLOSED, true, NULL, &w->d), REASON_AGAIN);
     assert_int_equal(order(w, T0, "ann", "k", 1), REASON_PAUSED); /* at once */
     assert_int_equal(sale_event(w->sale, gig)->shown_state, SALE_OPEN);
     settle(w->sale, &w->batch);
     assert_int_equal(sale_event(w->sale, gig)->shown_state, SALE_PAUSED);
-    assert_int_equal(sale_set_state(w->sale, gig, SALE_PAUSED, NULL, &w->d), REASON_DONE);
-    assert_int_equal(sale_set_state(w->sale, gig, SALE_CLOSED, NULL, &w->d), REASON_LATER);
+    assert_int_equal(sale_set_state(w->sale, gig, SALE_PAUSED, true, NULL, &w->d), REASON_DONE);
+    assert_int_equal(sale_set_state(w->sale, gig, SALE_CLOSED, true, NULL, &w->d), REASON_LATER);
     assert_int_equal(order(w, T0, "ann", "k", 1), REASON_CLOSED);
+    settle(w->sale, &w->batch);
+    assert_int_equal(sale_set_state(w->sale, gig, SALE_PAUSED, true, NULL, &w->d), REASON_CLOSED);
+    assert_int_equal(sale_set_state(w->sale, gig, SALE_OPEN, false, NULL, &w->d), REASON_CLOSED);
+    assert_int_equal(sale_set_state(w->sale, gig, SALE_CLOSED, false, NULL, &w->d), REASON_DONE);
+    assert_int_equal(sale_set_state(w->sale, gig, SALE_OPEN, true, NULL, &w->d), REASON_LATER);
 }
 
 static void test_presale(void **state)

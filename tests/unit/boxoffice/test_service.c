@@ -24,6 +24,7 @@ struct answer {
     struct rpc_call call;
     bool done;
     int status;
+    char message[64];
     char reason[64], http[8], retry[8], problem[256], gate[256], replayed[8];
     uint8_t payload[8192];
     size_t payload_n;
@@ -36,6 +37,7 @@ struct world {
     struct loop loop;
     struct service service;
     struct store *store;
+    bool lost;            /* the test took the database away */
     struct event *commit; /* libevent's */
     struct rpc_client *rpc;
     struct loop_timer begin;
@@ -58,6 +60,7 @@ static void on_answer(struct rpc_call *call, const struct rpc_reply *r)
 
     a->done = true;
     a->status = r->status;
+    snprintf(a->message, sizeof a->message, "%.*s", SLICE_ARG(r->message));
     a->payload_n = r->payload.n < sizeof a->payload ? r->payload.n : 0;
     if (a->payload_n > 0)
         memcpy(a->payload, r->payload.p, a->payload_n);
@@ -138,6 +141,7 @@ static void add_order(struct world *w, const char *buyer, const char *key, int q
 
     m.event = (char *)"gig";
     m.item = (char *)"a";
+    m.quantity_given_case = RUSHGATE__BOXOFFICE__V1__CREATE_ORDER_REQUEST__QUANTITY_GIVEN_QUANTITY;
     m.quantity = quantity;
     add(w, BOX "CreateOrder", &m.base, buyer, key);
 }
@@ -246,7 +250,8 @@ static int teardown(void **state)
     service_fini(&w->service);
     loop_fini(&w->loop);
     w->store->driver->close(w->store);
-    assert_int_equal(store_sqlite_check(w->path, &err), 0);
+    if (!w->lost)
+        assert_int_equal(store_sqlite_check(w->path, &err), 0);
     free(w->path);
     dir_remove(w->dir);
     free(w);
@@ -412,6 +417,69 @@ static void test_conflict(void **state)
     assert_int_equal(available(w), 97);
 }
 
+/* What is absent differs from what is empty or 0, and a 404 says what there is not. */
+static void test_absent_and_unknown(void **state)
+{
+    static const struct {
+        struct slice payload;
+        const char *http, *problem;
+    } cases[] = {
+        {SLICE_LIT("\x0a\x03gig\x12\x01\x61"), "201", ""},
+        {SLICE_LIT("\x0a\x03gig\x12\x01\x61\x18\0"), "400",
+         "{\"errors\":[{\"path\":\"quantity\",\"message\":\"must be 1 to 100\"}]}"},
+        {SLICE_LIT("\x0a\x03gig"), "400",
+         "{\"errors\":[{\"path\":\"item\",\"message\":\"is required\"}]}"},
+        {SLICE_LIT("\x0a\x03gig\x12\x01\x62"), "404", ""},
+        {SLICE_LIT("\x0a\x03gag\x12\x01\x61"), "404", ""},
+    };
+    struct world *w = *state;
+
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        add_order(w, "ann", "k", 1);
+        w->requests[0].payload = cases[i].payload;
+        struct answer *a = go(w);
+        assert_string_equal(a->http, cases[i].http);
+        assert_string_equal(a->problem, cases[i].problem);
+        if (i >= 3)
+            assert_string_equal(a->message, i == 3 ? "no such item" : "no such event");
+    }
+    assert_int_equal(available(w), 99);
+}
+
+/* Nothing is acknowledged into a file that nobody will find again. */
+static void test_store_is_deleted(void **state)
+{
+    struct world *w = *state;
+    struct buf err = {0};
+    struct store *other;
+
+    one_order(w, "ann", "before", 1);
+    unlink(w->path);
+    struct answer *a = one_order(w, "ann", "after", 1);
+    assert_string_equal(a->reason, "store-unavailable");
+    assert_string_equal(a->retry, "1");
+    /* Another store in its place is none of ours. */
+    other = store_sqlite_open(w->path, 0, &err);
+    assert_null(other); /* the lock is still ours */
+    buf_free(&err);
+    assert_string_equal(one_order(w, "ann", "after", 1)->reason, "store-unavailable");
+    assert_true(w->service.gone);
+    w->lost = true;
+}
+
+/* The same when nobody orders: the sweep sees it. */
+static void test_lock_is_replaced(void **state)
+{
+    struct world *w = *state;
+    char lock[8192];
+
+    snprintf(lock, sizeof lock, "%s.lock", w->path);
+    unlink(lock);
+    while (!w->service.gone)
+        loop_turn(&w->loop);
+    assert_string_equal(one_order(w, "ann", "k", 1)->reason, "store-unavailable");
+}
+
 /* A text ends at its NUL in memory; what stood behind it must not vanish. */
 static void test_nul_in_a_text(void **state)
 {
@@ -446,7 +514,7 @@ static void test_nul_in_a_text(void **state)
     }
     /* A NUL elsewhere is a number's: of `quantity`, and of a field that is not known. */
     add_order(w, "ann", "k", 1);
-    w->requests[0].payload = SLICE_LIT("\x0a\x03gig\x12\x01\x61\x18\0\xfa\x01\x02\0\0");
+    w->requests[0].payload = SLICE_LIT("\x0a\x03gig\x12\x01\x61\x18\x81\0\xfa\x01\x02\0\0");
     assert_string_equal(go(w)->http, "201");
 }
 
@@ -591,6 +659,9 @@ int main(void)
         TEST(test_disk_full),
         TEST(test_unknown_outcome),
         TEST(test_conflict),
+        TEST(test_absent_and_unknown),
+        TEST(test_store_is_deleted),
+        TEST(test_lock_is_replaced),
         TEST(test_nul_in_a_text),
         TEST(test_list_shows_what_is_durable),
         TEST(test_page_of_events_is_bounded),

@@ -178,6 +178,21 @@ static void test_one_owner(void **state)
     buf_free(&err);
 }
 
+/* A symbolic link to the store is the same store. */
+static void test_one_owner_behind_links(void **state)
+{
+    struct world *w = *state;
+    struct buf err = {0};
+    char link[8192];
+
+    snprintf(link, sizeof link, "%s/acks", w->dir);
+    assert_int_equal(symlink("b.db", link), 0);
+    assert_null(store_sqlite_open(link, 0, &err));
+    assert_non_null(strstr(buf_cstr(&err), "another box office owns this store"));
+    buf_free(&err);
+    unlink(link);
+}
+
 /* Disk full at the log: surely not durable; works again when there is room. */
 static void test_disk_full(void **state)
 {
@@ -346,6 +361,7 @@ int main(void)
         TEST(test_database_refuses_beyond_the_quota),
         TEST(test_foreign_change_is_noticed),
         TEST(test_fenced),
+        TEST(test_one_owner_behind_links),
         TEST(test_one_owner),
         TEST(test_disk_full),
         TEST(test_fsync_fails),
