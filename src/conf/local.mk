@@ -20,7 +20,8 @@ EXTRA_DIST += tests/conf
 
 if HAVE_CMOCKA
 CONF_TEST_LIBS = src/conf/libconf.a src/base/libbase.a $(YAML_LIBS) $(UNIT_LIBS)
-check_PROGRAMS += tests/unit/conf/test_router tests/unit/conf/test_conf tests/unit/conf/test_cases
+check_PROGRAMS += tests/unit/conf/test_router tests/unit/conf/test_conf tests/unit/conf/test_cases \
+	tests/unit/conf/test_value
 tests_unit_conf_test_router_SOURCES = tests/unit/conf/test_router.c
 tests_unit_conf_test_router_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_router_LDADD = $(CONF_TEST_LIBS)
@@ -28,8 +29,12 @@ tests_unit_conf_test_router_LDADD = $(CONF_TEST_LIBS)
 tests_unit_conf_test_conf_SOURCES = tests/unit/conf/test_conf.c tests/unit/conf/fake_schema.c
 tests_unit_conf_test_conf_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_conf_LDADD = $(CONF_TEST_LIBS)
+tests_unit_conf_test_value_SOURCES = tests/unit/conf/test_value.c tests/unit/conf/fake_schema.c
+tests_unit_conf_test_value_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_conf_test_value_LDADD = $(CONF_TEST_LIBS)
 tests_unit_conf_test_cases_SOURCES = tests/unit/conf/test_cases.c tests/unit/conf/fake_schema.c
 tests_unit_conf_test_cases_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_cases_LDADD = $(CONF_TEST_LIBS)
-TESTS += tests/unit/conf/test_router tests/unit/conf/test_conf tests/unit/conf/test_cases
+TESTS += tests/unit/conf/test_router tests/unit/conf/test_conf tests/unit/conf/test_cases \
+	tests/unit/conf/test_value
 endif

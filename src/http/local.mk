@@ -20,12 +20,17 @@ tests_unit_http_test_vectors_LDADD = $(HTTP_TEST_LIBS)
 TESTS += tests/unit/http/test_vectors
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/http/test_server tests/unit/http/test_client tests/unit/http/test_headers
-TESTS += tests/unit/http/test_server tests/unit/http/test_client tests/unit/http/test_headers
+check_PROGRAMS += tests/unit/http/test_server tests/unit/http/test_client tests/unit/http/test_headers \
+	tests/unit/http/test_server_life
+TESTS += tests/unit/http/test_server tests/unit/http/test_client tests/unit/http/test_headers \
+	tests/unit/http/test_server_life
 tests_unit_http_test_server_SOURCES = tests/unit/http/test_server.c tests/unit/http/refusals.def \
 	$(WEB_TEST_SOURCES)
 tests_unit_http_test_server_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_http_test_server_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
+tests_unit_http_test_server_life_SOURCES = tests/unit/http/test_server_life.c $(WEB_TEST_SOURCES)
+tests_unit_http_test_server_life_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_http_test_server_life_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
 tests_unit_http_test_client_SOURCES = tests/unit/http/test_client.c $(WEB_TEST_SOURCES)
 tests_unit_http_test_client_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_http_test_client_LDFLAGS = -Wl,--wrap=calloc

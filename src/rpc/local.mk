@@ -13,7 +13,7 @@ tests_unit_rpc_rpc_tool_LDADD = $(RPC_TEST_LIBS)
 
 if HAVE_CMOCKA
 RPC_TESTS = tests/unit/rpc/test_balance tests/unit/rpc/test_wire tests/unit/rpc/test_rpc \
-	tests/unit/rpc/test_peer
+	tests/unit/rpc/test_peer tests/unit/rpc/test_odd_clients
 check_PROGRAMS += $(RPC_TESTS)
 TESTS += $(RPC_TESTS)
 RPC_FIXTURE = tests/unit/rpc/fixture.c tests/unit/rpc/fixture.h
@@ -30,4 +30,7 @@ tests_unit_rpc_test_rpc_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)
 tests_unit_rpc_test_peer_SOURCES = tests/unit/rpc/test_peer.c $(RPC_FIXTURE)
 tests_unit_rpc_test_peer_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_rpc_test_peer_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)
+tests_unit_rpc_test_odd_clients_SOURCES = tests/unit/rpc/test_odd_clients.c $(RPC_FIXTURE)
+tests_unit_rpc_test_odd_clients_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_rpc_test_odd_clients_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)
 endif
