@@ -40,6 +40,13 @@ static uint32_t endpoint_stat(void *arg, const char *address)
     return endpoint_index(m, address, bank_current(m->banks).generation + 1);
 }
 
+static uint32_t limit_stat(void *arg, const char *name)
+{
+    struct master *m = arg;
+
+    return metric_limit_index(m->metrics, name);
+}
+
 static void publish_failed(int rc, size_t size, unsigned holder, struct master *m,
                            struct buf *errors)
 {
@@ -71,7 +78,7 @@ static int publish_blob(struct master *m, struct slice blob, uint64_t generation
 
 static bool publish(struct master *m, const struct conf *c, struct buf *errors)
 {
-    const struct conf_resolver resolver = {route_stat, endpoint_stat, m};
+    const struct conf_resolver resolver = {route_stat, endpoint_stat, m, limit_stat};
     uint64_t generation = bank_current(m->banks).generation + 1;
     struct buf blob = {0};
     unsigned holder = 0;
