@@ -83,9 +83,11 @@ static bool adds_up(struct shared *s, uint64_t fp, uint64_t admitted, uint64_t b
 {
     uint64_t all = s->before + admitted + drain(s, fp, burst);
 
-    return say(all <= burst, "more than the burst was admitted") &
-           say(all + lost >= burst, "more was lost than one request or block") &
-           say(holders(s, fp) <= 1, "a key is there twice");
+    bool ok = say(all <= burst, "more than the burst was admitted");
+
+    ok &= say(all + lost >= burst, "more was lost than one request or block");
+    ok &= say(holders(s, fp) <= 1, "a key is there twice");
+    return ok;
 }
 
 /* --- a key that is there --- */
@@ -111,8 +113,10 @@ static bool holds_take(void *m, bool finished)
 {
     struct shared *s = m;
 
-    return say(!finished || s->admitted == 1, "not admitted") &
-           adds_up(s, KEY, s->admitted, 5, finished ? 0 : 1);
+    bool ok = say(!finished || s->admitted == 1, "not admitted");
+
+    ok &= adds_up(s, KEY, s->admitted, 5, finished ? 0 : 1);
+    return ok;
 }
 
 /* --- in the place of an expired key, all others live --- */
@@ -235,7 +239,10 @@ static bool holds_all(void *m, bool finished)
     struct shared *s = m;
     uint64_t lost = finished ? 0 : 1;
 
-    return adds_up(s, KEY, s->admitted, 5, lost) & adds_up(s, OTHER, s->admitted, 3, lost);
+    bool ok = adds_up(s, KEY, s->admitted, 5, lost);
+
+    ok &= adds_up(s, OTHER, s->admitted, 3, lost);
+    return ok;
 }
 
 /* --- given back --- */
