@@ -8,9 +8,8 @@
  */
 #include "metric/metric.h"
 
-#include <string.h>
-
 #include <stddef.h>
+#include <string.h>
 
 #define PER_OCTAVE 4u
 
