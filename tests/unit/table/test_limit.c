@@ -396,7 +396,7 @@ struct crowd {
 static void take_part(struct crowd *c, unsigned who)
 {
     struct limit_worker w = {c->zone, c->leases ? &c->zone->slab[who] : NULL, c->members};
-    uint64_t now, start, random = who + 1, seen;
+    uint64_t now, start, random = who + 1, seen, last = 0;
 
     atomic_fetch_add(&c->ready, 1);
     while (atomic_load(&c->ready) < c->members)
@@ -407,12 +407,13 @@ static void take_part(struct crowd *c, unsigned who)
         ;
     while ((now = clock_mono_ns()) - start < c->for_ns) {
         unsigned k = (unsigned)(random_next(&random) % c->keys);
+        last = now; /* what comes after it nobody asks for */
         struct limit_ask a = ask_of(hash_mix(k + 500), c->rate, NS_PER_S, c->burst, 1);
         if (limit_lease_take(&w, &a, now))
             atomic_fetch_add_explicit(&c->admitted[k], 1, memory_order_relaxed);
     }
     seen = atomic_load(&c->last_ns);
-    while (seen < now && !atomic_compare_exchange_weak(&c->last_ns, &seen, now))
+    while (seen < last && !atomic_compare_exchange_weak(&c->last_ns, &seen, last))
         ;
 }
 
@@ -428,7 +429,6 @@ static void test_two_processes(void **state)
 #if defined(__SANITIZE_THREAD__)
     skip(); /* its 16-byte swap takes a lock of the process: not one between two */
 #endif
-    struct zone *zone = *state;
     struct crowd *c =
         mmap(NULL, sizeof *c, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -441,8 +441,6 @@ static void test_two_processes(void **state)
         c->rate = rates[i % 4];
         c->burst = 1 + c->rate / 20; /* a process that does not run for 50 ms loses nothing */
         c->for_ns = 200 * NS_PER_MS;
-        memset((char *)zone->head + sizeof(struct zone_header) + 128, 0,
-               sizeof(struct limit_overflow));
         for (unsigned s = 0; s < 256; s++)
             memset(&c->zone->set[s], 0, sizeof c->zone->set[s]);
         for (unsigned p = 0; p < 2; p++)
@@ -453,7 +451,7 @@ static void test_two_processes(void **state)
         for (unsigned p = 0; p < 2; p++)
             wait(NULL);
         assert_true(c->admitted[0] <= most_allowed(c));
-        assert_true(c->admitted[0] + 3 + most_allowed(c) / 100 >= most_allowed(c));
+        assert_true(c->admitted[0] + 3 + most_allowed(c) / 20 >= most_allowed(c));
     }
     munmap(c, sizeof *c);
 }
