@@ -154,7 +154,7 @@ static void log_report(const struct reload_report *r)
 /* The text has a line for each error; the log wants a record for each. */
 static void log_errors(const struct buf *errors)
 {
-    const char *p = errors->p, *end = errors->p + errors->n;
+    const char *p = errors->p, *end = errors->n > 0 ? p + errors->n : p;
 
     while (p < end) {
         const char *eol = memchr(p, '\n', (size_t)(end - p));
