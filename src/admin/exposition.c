@@ -158,6 +158,34 @@ static void write_routes(const struct exposition *x, struct buf *out)
             write_histogram(x, r, out);
 }
 
+static void write_limits(const struct exposition *x, struct buf *out)
+{
+    static const char *const outcomes[] = {"allowed", "denied", "shadow_denied"};
+    static const char name[] = "rushgate_limit_requests_total";
+    static const char overflow[] = "rushgate_limit_overflow_total";
+    const char *limit;
+
+    head(out, name, "counter",
+         "Requests a rate limit decided on; shadow_denied: admitted, since it only watches.");
+    for (uint32_t i = 1; (limit = metric_limit_name(x->metrics, i)) != NULL; i++)
+        for (unsigned o = LIMIT_ALLOWED; o <= LIMIT_SHADOW_DENIED; o++) {
+            buf_str(out, name);
+            label(out, "{", "limit", slice_str(limit));
+            buf_printf(out, ",outcome=\"%s\"} %llu\n", outcomes[o],
+                       (unsigned long long)metric_limit_total(x->metrics, workers_of(x), i,
+                                                              (enum metric_limit_outcome)o));
+        }
+    head(out, overflow, "counter",
+         "Decisions by the bucket that keys share when the table of limits is full around them.");
+    for (uint32_t i = 1; (limit = metric_limit_name(x->metrics, i)) != NULL; i++) {
+        buf_str(out, overflow);
+        label(out, "{", "limit", slice_str(limit));
+        buf_printf(
+            out, "} %llu\n",
+            (unsigned long long)metric_limit_total(x->metrics, workers_of(x), i, LIMIT_OVERFLOWED));
+    }
+}
+
 /* Figures of one process, each a column of its slot. */
 enum worker_figure {
     FIGURE_UP,
@@ -375,6 +403,7 @@ void exposition_write(const struct exposition *x, struct buf *out)
     write_processes(x, out);
     write_counters(x, out);
     write_routes(x, out);
+    write_limits(x, out);
     if (!x->box_configured)
         return;
     simple(out, "rushgate_boxoffice_up", "gauge", "1: the box office answers.", x->box != NULL);

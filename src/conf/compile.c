@@ -5,10 +5,12 @@
  */
 #include "conf/compiled.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "conf/tree.h"
 
 _Static_assert(sizeof(struct conf_cidr) == 20, "ranges lie side by side");
@@ -138,6 +140,137 @@ static struct conf_arr put_upstreams(struct writer *w)
     return arr;
 }
 
+/* --- rate limits --- */
+
+static struct conf_str put_printed(struct writer *w, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static struct conf_str put_printed(struct writer *w, const char *fmt, ...)
+{
+    uint32_t off = (uint32_t)w->out->n;
+    va_list ap;
+
+    va_start(ap, fmt);
+    buf_vprintf(w->out, fmt, ap);
+    va_end(ap);
+    return (struct conf_str){off, (uint32_t)w->out->n - off};
+}
+
+/* "client_ip, path:event" */
+static struct conf_str put_key_text(struct writer *w, const struct node *key)
+{
+    uint32_t off = (uint32_t)w->out->n;
+
+    for (unsigned i = 0; i < key->n; i++)
+        buf_printf(w->out, "%s%s", i > 0 ? ", " : "", key->kids[i]->text);
+    return (struct conf_str){off, (uint32_t)w->out->n - off};
+}
+
+/* Quota and window in whole seconds, of the same rate. */
+static struct conf_str put_policy(struct writer *w, const char *name, const struct value *rate)
+{
+    uint64_t q = (uint64_t)rate->num, seconds = rate->period_ns / NS_PER_S;
+
+    if (rate->period_ns % NS_PER_S != 0) {
+        seconds = 1;
+        q = (uint64_t)((double)q * 1e9 / (double)rate->period_ns);
+    }
+    return put_printed(w, "\"%s\";q=%llu;w=%llu", name, (unsigned long long)q,
+                       (unsigned long long)seconds);
+}
+
+static void put_parts(struct writer *w, const struct node *key, struct conf_rate_limit *l)
+{
+    l->parts_n = key->n;
+    for (unsigned i = 0; i < key->n; i++) {
+        const struct value *v = &key->kids[i]->value;
+        l->part[i].kind = (uint32_t)v->num;
+        if (v->name != NULL)
+            l->part[i].name = put_str(w, v->name);
+    }
+}
+
+static struct conf_rate_limit rate_limit(struct writer *w, const struct node *n)
+{
+    const struct node *rate = node_get(n, S_LIMIT_RATE), *key = node_get(n, S_LIMIT_KEY);
+    int64_t burst = node_num(n, S_LIMIT_BURST);
+    uint32_t (*stat)(void *, const char *) = w->r->limit_stat;
+    struct conf_rate_limit l = {
+        .name = put_str(w, n->name),
+        .period_ns = rate->value.period_ns,
+        .tokens = (uint64_t)rate->value.num,
+        .burst = (uint64_t)(burst != 0 ? burst : rate->value.num),
+        .cost = num(n, S_LIMIT_COST),
+        .mode = num(n, S_LIMIT_MODE),
+        .ipv4_prefix = num(n, S_LIMIT_IPV4_PREFIX),
+        .ipv6_prefix = num(n, S_LIMIT_IPV6_PREFIX),
+        .stat = stat ? stat(w->r->arg, n->name) : 0,
+        .policy = put_policy(w, n->name, &rate->value),
+        .key = put_key_text(w, key),
+        .rate = put_str(w, rate->text),
+    };
+
+    put_parts(w, key, &l);
+    l.id = hash64(slice_of(w->out->p + l.key.off, w->out->failed ? 0 : l.key.n),
+                  hash64(slice_str(n->name), l.ipv4_prefix << 8 | l.ipv6_prefix));
+    return l;
+}
+
+static struct conf_arr put_rate_limits(struct writer *w)
+{
+    const struct node *list = node_get(w->c->root, S_LIMITS);
+    struct conf_rate_limit *all = xcalloc(list->n + 1, sizeof *all);
+    struct conf_arr arr = {.n = list->n};
+
+    for (uint32_t i = 0; i < list->n; i++)
+        all[i] = rate_limit(w, list->kids[i]);
+    arr.off = put(w, all, list->n * sizeof *all);
+    free(all);
+    return arr;
+}
+
+/* False where the route's path does not have a variable of the key: it is not limited by it. */
+static bool route_limit(const struct route_plan *p, const struct node *limit, uint32_t index,
+                        struct conf_route_limit *out)
+{
+    const struct node *key = node_get(limit, S_LIMIT_KEY);
+
+    *out = (struct conf_route_limit){.limit = index};
+    for (unsigned i = 0; i < key->n; i++) {
+        if (key->kids[i]->value.num != CONF_PATH)
+            continue;
+        out->var[i] = conf_path_var(p, key->kids[i]);
+        if (out->var[i] == CONF_NONE)
+            return false;
+    }
+    return true;
+}
+
+static bool names(const struct node *list, const char *name)
+{
+    for (unsigned i = 0; i < list->n; i++)
+        if (strcmp(list->kids[i]->text, name) == 0)
+            return true;
+    return false;
+}
+
+/* In the order of `limits`, whatever that of the route: who asks for several buckets must ask in
+ * the order in which everyone does. */
+static struct conf_arr put_route_limits(struct writer *w, const struct route_plan *p)
+{
+    const struct node *limits = node_get(w->c->root, S_LIMITS), *used = conf_route_limits(p);
+    struct conf_route_limit all[CONF_ROUTE_LIMITS];
+    struct conf_arr arr = {0};
+
+    for (int64_t mode = CONF_ENFORCE; mode <= CONF_SHADOW; mode++)
+        for (uint32_t i = 0; i < limits->n; i++)
+            if (node_num(limits->kids[i], S_LIMIT_MODE) == mode &&
+                names(used, limits->kids[i]->name))
+                arr.n += route_limit(p, limits->kids[i], i, &all[arr.n]);
+    arr.off = put(w, all, arr.n * sizeof *all);
+    return arr;
+}
+
 /* A setting of a method's overrides where there are some, else of the route. */
 static const struct node *of_route(const struct route_plan *p, enum setting_id route,
                                    enum setting_id method)
@@ -164,6 +297,7 @@ static struct conf_route route(struct writer *w, const struct route_plan *p)
             (uint32_t)of_route(p, S_ROUTE_IDEMPOTENCY_KEY, S_METHOD_IDEMPOTENCY_KEY)->value.num,
         .retry = (uint32_t)of_route(p, S_ROUTE_RETRY, S_METHOD_RETRY)->value.num,
         .allow = put_cidrs(w, of_route(p, S_ROUTE_ALLOW, S_METHOD_ALLOW)),
+        .limits = put_route_limits(w, p),
         .host = put_str(w, p->host),
         .path = put_str(w, p->path),
         .respond_status = num(p->route, S_RESPOND_STATUS),
@@ -229,6 +363,8 @@ bool conf_compile(const struct conf *c, const struct conf_resolver *r, uint64_t 
     root.problem_base = put_text(&w, c->root, S_HTTP_PROBLEM_BASE);
     root.trusted_proxies = put_cidrs(&w, node_get(c->root, S_TRUSTED_PROXIES));
     root.upstreams = put_upstreams(&w);
+    root.rate_limits = put_rate_limits(&w);
+    root.limit_headers = num(c->root, S_RATELIMIT_HEADERS);
     root.routes = put_routes(&w);
     root.schemas = put_schemas(&w);
     root.route_index = put_bytes(&w, c->plan.route_index.p, c->plan.route_index.n);

@@ -18,7 +18,7 @@
 #include "base/slice.h"
 
 #define CONF_MAGIC   UINT32_C(0x66636752) /* "Rgcf" */
-#define CONF_VERSION 1u
+#define CONF_VERSION 2u
 #define CONF_NONE    UINT32_C(0xffffffff) /* "no such index" in a reference to an array element */
 
 struct conf_str {
@@ -67,6 +67,43 @@ struct conf_upstream {
     uint32_t eject_ms;
 };
 
+/* What a limit counts by; the words of limits.key, in order. */
+enum conf_key { CONF_CLIENT_IP, CONF_IDENTITY, CONF_ROUTE, CONF_CONSTANT, CONF_HEADER, CONF_PATH };
+enum conf_limit_mode { CONF_ENFORCE, CONF_SHADOW };
+enum conf_limit_headers { CONF_IETF, CONF_LEGACY, CONF_BOTH, CONF_OFF };
+
+#define CONF_KEY_PARTS    4u /* of one limit's key */
+#define CONF_ROUTE_LIMITS 8u
+#define CONF_LIMITS       255u
+
+struct conf_key_part {
+    uint32_t kind;        /* enum conf_key */
+    struct conf_str name; /* CONF_HEADER: of the field; CONF_PATH: of the variable */
+};
+
+/* A rate limit, limits.NAME. */
+struct conf_rate_limit {
+    struct conf_str name;
+    uint64_t id;        /* of name and key: buckets are kept over a reload while it stays */
+    uint64_t period_ns; /* `tokens` flow back in this time */
+    uint64_t tokens, burst;
+    uint32_t cost;
+    uint32_t mode; /* enum conf_limit_mode */
+    uint32_t ipv4_prefix, ipv6_prefix;
+    uint32_t stat; /* index of its counters in the metric zone; stable over reloads */
+    uint32_t parts_n;
+    struct conf_key_part part[CONF_KEY_PARTS];
+    struct conf_str policy;    /* its item of RateLimit-Policy */
+    struct conf_str key, rate; /* as configured, for show limits */
+};
+
+/* A limit of a route. Those that enforce come first, each in the order of the file, which is the
+ * same for all routes. */
+struct conf_route_limit {
+    uint32_t limit;               /* index in conf_root.rate_limits */
+    uint32_t var[CONF_KEY_PARTS]; /* CONF_PATH: index of the route's variable */
+};
+
 enum conf_need { CONF_OPTIONAL, CONF_REQUIRED };
 
 /* Methods are a bit set, 1 << enum http_method of http/method.h. */
@@ -84,8 +121,9 @@ struct conf_route {
     uint32_t idempotency_key; /* enum conf_need */
     uint32_t retry;        /* 1: an idempotent request may be tried once more on another endpoint */
     struct conf_arr allow; /* struct conf_cidr; empty: everyone */
-    struct conf_str host;  /* as configured, for show routes; "" is any */
-    struct conf_str path;  /* template as configured, for show routes and the access log */
+    struct conf_arr limits;  /* struct conf_route_limit */
+    struct conf_str host;    /* as configured, for show routes; "" is any */
+    struct conf_str path;    /* template as configured, for show routes and the access log */
     uint32_t respond_status; /* without upstream: the answer */
     struct conf_str respond_body;
     struct conf_str respond_type;
@@ -117,6 +155,8 @@ struct conf_root {
     struct conf_arr trusted_proxies; /* struct conf_cidr */
     struct conf_arr upstreams;       /* struct conf_upstream */
     struct conf_arr routes;          /* struct conf_route */
+    struct conf_arr rate_limits;     /* struct conf_rate_limit */
+    uint32_t limit_headers;          /* enum conf_limit_headers */
     struct conf_arr
         schemas; /* struct conf_str: each a schema of transcode/schema.h, 8-byte aligned */
     struct conf_str route_index;        /* conf/router.h, 8-byte aligned */
@@ -138,6 +178,11 @@ static inline const void *conf_at(const struct conf_root *r, struct conf_arr a)
 static inline const struct conf_route *conf_routes(const struct conf_root *r)
 {
     return conf_at(r, r->routes);
+}
+
+static inline const struct conf_rate_limit *conf_rate_limits(const struct conf_root *r)
+{
+    return conf_at(r, r->rate_limits);
 }
 
 static inline const struct conf_upstream *conf_upstreams(const struct conf_root *r)

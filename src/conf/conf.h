@@ -93,6 +93,7 @@ struct conf_resolver {
     uint32_t (*route_stat)(void *arg, const char *name);       /* metric_route_index */
     uint32_t (*endpoint_stat)(void *arg, const char *address); /* health word */
     void *arg;
+    uint32_t (*limit_stat)(void *arg, const char *name); /* metric_limit_index */
 };
 
 /* Replaces the content of out by the blob (8-byte aligned). False, with errors, when memory is out.

@@ -18,7 +18,8 @@ static const char *const type_names[] = {
     [T_PATH] = "path",         [T_FILE] = "file",
     [T_TEMPLATE] = "template", [T_URLPATH] = "path of a URL",
     [T_HOST] = "host",         [T_HEADER] = "header",
-    [T_MODE] = "mode",
+    [T_MODE] = "mode",         [T_RATE] = "rate",
+    [T_KEY] = "key",
 };
 
 static bool is_number(enum setting_id id)
@@ -47,7 +48,7 @@ static void print_type(FILE *out, enum setting_id id)
 
     if (setting_is_list(id))
         fputs("list of ", out);
-    if (setting_base(id) == T_ENUM || setting_base(id) == T_METHOD) {
+    if (setting_base(id) == T_ENUM || setting_base(id) == T_METHOD || setting_base(id) == T_KEY) {
         while (setting_word(&rest, &word)) {
             fprintf(out, "%s`%.*s`", first ? "" : ", ", SLICE_ARG(word));
             first = false;
@@ -200,6 +201,14 @@ static void print_scalar_type(FILE *out, enum setting_id id)
         break;
     case T_PERCENT:
         fputs("\"type\":\"string\",\"pattern\":\"^[0-9]+%$|\\\\$\\\\{\"", out);
+        break;
+    case T_RATE:
+        fputs("\"type\":\"string\",\"pattern\":\"^[0-9]+/([0-9]*(ms|s|m|h|d))+$|\\\\$\\\\{\"", out);
+        break;
+    case T_KEY:
+        fputs("\"type\":\"string\",\"pattern\":"
+              "\"^(client_ip|identity|route|constant|(header|path):.+)$|\\\\$\\\\{\"",
+              out);
         break;
     default:
         fputs("\"type\":\"string\"", out);

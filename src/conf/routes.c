@@ -274,6 +274,7 @@ static void expand_service(struct conf *c, struct node *route)
               "no method of the service has a google.api.http annotation: use rpc and match");
     else
         check_hash(c, route, first);
+    conf_check_route_limits(c, route, first);
 }
 
 /* The binding without annotation of "package.Service.Method". False after an error. */
@@ -363,6 +364,7 @@ static void check_route(struct conf *c, struct node *route)
     r->methods = method_bits(node_get(route, S_MATCH_METHOD));
     r->at = node_get(route, S_MATCH_PATH)->at;
     check_hash(c, route, first);
+    conf_check_route_limits(c, route, first);
 }
 
 static void report_clash(struct conf *c, const struct router_rule *bad,

@@ -35,6 +35,8 @@ enum conf_type {
     T_HOST,
     T_HEADER,
     T_MODE,         /* octal permissions */
+    T_RATE,         /* tokens per time */
+    T_KEY,          /* what a limit counts by: one of the words, NAME and VAR replaced */
     T_LIST = 0x100, /* flag: a list of the scalar type */
 };
 

@@ -184,6 +184,8 @@ static void change(struct diff *d, const struct node *n, const char *from, const
 static bool same_value(const struct node *a, const struct node *b)
 {
     switch (conf_settings[a->id].type) {
+    case T_RATE:
+        return a->value.num == b->value.num && a->value.period_ns == b->value.period_ns;
     case T_BOOL:
     case T_INT:
     case T_SIZE:

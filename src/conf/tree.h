@@ -89,6 +89,14 @@ void conf_check(struct conf *c);
 /* routes.c: the part of it that is about routes. */
 void conf_check_routes(struct conf *c);
 
+/* limits.c: rate limits by themselves, and those of a route that is in the plan. */
+void conf_check_limits(struct conf *c);
+void conf_check_route_limits(struct conf *c, const struct node *route, uint32_t first);
+/* The limits in force for a planned route: its own or those of the method that overrides. */
+const struct node *conf_route_limits(const struct route_plan *p);
+/* What path:VAR of the key refers to in that route; CONF_NONE: it has no such variable. */
+uint32_t conf_path_var(const struct route_plan *p, const struct node *key_part);
+
 /* resolve.c: false, with an error at the node, when the address means nothing here. */
 bool conf_resolve(struct conf *c, struct node *n, struct address *out);
 

@@ -176,6 +176,44 @@ static bool parse_percent(struct slice s, int64_t *out, struct buf *why)
     return false;
 }
 
+#define RATE_PERIOD_MAX_MS INT64_C(2592000000) /* 30 days */
+#define RATE_PER_MS_MAX    1000
+
+/* "20/s", "5/10s": a count and a duration, whose 1 may be left out. */
+static bool rate_parts(struct slice s, struct value *out, int64_t *period_ms)
+{
+    size_t slash = slice_find(s, '/');
+    struct slice count = slice_of(s.p, slash), period;
+    const struct unit *u;
+
+    if (slash == s.n)
+        return false;
+    period = slice_of(s.p + slash + 1, s.n - slash - 1);
+    u = unit_find(durations, period);
+    *period_ms = u != NULL ? u->factor : 0;
+    return to_num(count, &out->num) &&
+           (u != NULL || (digits(period) > 0 && duration_parts(period, period_ms)));
+}
+
+static bool parse_rate(struct slice s, struct value *out, struct buf *why)
+{
+    int64_t period_ms = 0;
+
+    if (!rate_parts(s, out, &period_ms))
+        buf_printf(why, "\"%.*s\" is not a rate; write 20/s, 5/10s, 100/m or 1/h", SLICE_ARG(s));
+    else if (out->num == 0)
+        buf_printf(why, "\"%.*s\" would admit nothing; a route without upstream can refuse",
+                   SLICE_ARG(s));
+    else if (period_ms == 0 || period_ms > RATE_PERIOD_MAX_MS)
+        buf_str(why, "the time of a rate must be between 1ms and 30d");
+    else if (out->num / period_ms > RATE_PER_MS_MAX ||
+             (out->num / period_ms == RATE_PER_MS_MAX && out->num % period_ms != 0))
+        buf_str(why, "above 1,000,000 a second");
+    else
+        out->period_ns = (uint64_t)period_ms * 1000000;
+    return out->period_ns != 0;
+}
+
 static bool parse_mode(struct slice s, int64_t *out, struct buf *why)
 {
     *out = 0;
@@ -337,6 +375,31 @@ static bool all_in(struct slice s, const char *more)
     return true;
 }
 
+/* One of the words, or its part up to ':' and a name. */
+static bool parse_key(const char *values, struct slice s, struct value *out, struct buf *why)
+{
+    size_t colon = slice_find(s, ':');
+    struct slice word;
+
+    for (out->num = 0; setting_word(&values, &word); out->num++) {
+        size_t end = slice_find(word, ':');
+        if (!slice_eq(slice_of(word.p, end), slice_of(s.p, colon)) ||
+            (end < word.n) != (colon < s.n))
+            continue;
+        if (end == word.n)
+            return true;
+        out->name = s.p + colon + 1;
+        if (s.n - colon - 1 > 0 && all_in(slice_of(out->name, s.n - colon - 1), "-."))
+            return true;
+        break;
+    }
+    buf_printf(why,
+               "\"%.*s\" is not a key; write client_ip, identity, route, constant, header:NAME or "
+               "path:VAR",
+               SLICE_ARG(s));
+    return false;
+}
+
 static bool printable(struct slice s, unsigned char from)
 {
     for (size_t i = 0; i < s.n; i++)
@@ -445,6 +508,10 @@ bool value_parse(enum setting_id id, struct slice s, struct value *out, struct b
         return parse_word(set->values, s, &out->num, why);
     case T_CIDR:
         return parse_cidr(s, &out->cidr, why);
+    case T_RATE:
+        return parse_rate(s, out, why);
+    case T_KEY:
+        return check_length(id, s, why) && parse_key(set->values, s, out, why);
     case T_INT:
         if (set->values[0] != '\0' && slice_eq(s, slice_str(set->values)))
             return true;

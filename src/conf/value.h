@@ -9,7 +9,10 @@
 struct value {
     int64_t num;           /* of numbers, booleans (0, 1), words (their index) */
     struct conf_cidr cidr; /* T_CIDR */
-    size_t at;             /* after a failure: the byte it is about */
+    uint64_t period_ns;    /* T_RATE: num tokens in this time */
+    const char *name; /* T_KEY: NAME or VAR, the rest of the text that was parsed (which ends in a
+                         NUL, as texts of files do); NULL: none */
+    size_t at;        /* after a failure: the byte it is about */
 };
 
 /* Appends text with its variables replaced. False with a message in why, *at the byte it is about.

@@ -234,6 +234,49 @@ void ctl_do_SHOW_ROUTES(struct ctl_request *r)
     ctl_answer(r, ctl_document(r->ctl, "routes", rows));
 }
 
+static unsigned routes_with(const struct conf_root *root, uint32_t limit)
+{
+    unsigned n = 0;
+
+    for (uint32_t i = 0; i < root->routes.n; i++) {
+        const struct conf_route_limit *l = conf_at(root, conf_routes(root)[i].limits);
+        for (uint32_t k = 0; k < conf_routes(root)[i].limits.n; k++)
+            n += l[k].limit == limit;
+    }
+    return n;
+}
+
+static json_t *limit_row(const struct ctl *c, const struct conf_root *root, uint32_t i)
+{
+    static const char *const keys[METRIC_LIMIT_OUTCOMES] = {"allowed", "denied", "shadow_denied",
+                                                            "overflow"};
+    const struct conf_rate_limit *l = &conf_rate_limits(root)[i];
+    json_t *row = json_object();
+
+    json_object_set_new(row, "limit", ctl_text(conf_slice(root, l->name)));
+    json_object_set_new(row, "key", ctl_text(conf_slice(root, l->key)));
+    json_object_set_new(row, "rate", ctl_text(conf_slice(root, l->rate)));
+    put_int(row, "burst", l->burst);
+    put_int(row, "cost", l->cost);
+    json_object_set_new(row, "mode", json_string(l->mode == CONF_SHADOW ? "shadow" : "enforce"));
+    put_int(row, "routes", routes_with(root, i));
+    for (unsigned o = 0; o < METRIC_LIMIT_OUTCOMES; o++)
+        put_int(row, keys[o],
+                metric_limit_total(c->cfg.metrics, get32(&c->cfg.control->workers), l->stat,
+                                   (enum metric_limit_outcome)o));
+    return row;
+}
+
+void ctl_do_SHOW_LIMITS(struct ctl_request *r)
+{
+    const struct conf_root *root = bank_current(r->ctl->cfg.banks).data;
+    json_t *rows = json_array();
+
+    for (uint32_t i = 0; root != NULL && i < root->rate_limits.n; i++)
+        json_array_append_new(rows, limit_row(r->ctl, root, i));
+    ctl_answer(r, ctl_document(r->ctl, "limits", rows));
+}
+
 static json_t *endpoint_row(const struct ctl *c, const struct conf_root *root,
                             const struct conf_upstream *u, const struct conf_endpoint *e)
 {

@@ -21,6 +21,7 @@ static void common_headers(struct gate_request *q, struct buf *b)
     add_line(b, SLICE_LIT("X-Request-Id: "), q->request_id);
     if (q->reason != NULL)
         add_line(b, SLICE_LIT("X-Rushgate-Reason: "), slice_str(q->reason));
+    buf_slice(b, q->limit_headers);
 }
 
 void gate_answer_with(struct gate_request *q, struct http_answer *a)
@@ -51,8 +52,11 @@ enum phase_verdict gate_refuse_with(struct gate_request *q, const struct refusal
     q->reason = why->reason;
     common_headers(q, &g->headers);
     buf_slice(&g->headers, why->headers);
-    if (why->retry_after_s > 0)
-        buf_printf(&g->headers, "Retry-After: %u\r\n", why->retry_after_s);
+    if (why->retry_after_s > 0) {
+        buf_str(&g->headers, "Retry-After: ");
+        buf_u64(&g->headers, why->retry_after_s);
+        buf_add(&g->headers, "\r\n", 2);
+    }
     buf_clear(&g->body);
     http_problem(&g->body, conf_slice(root, root->problem_base), slice_str(why->reason), SLICE_NONE,
                  why->status, why->detail, why->members);

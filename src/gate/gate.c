@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "gate/request.h"
 
@@ -24,6 +25,7 @@ static void generation_free(struct gate *g, struct generation *gen)
             upstream_put(g, &gen->upstreams[i]);
     free(gen->upstreams);
     free(gen->routes);
+    free(gen->limits);
     free(gen);
 }
 
@@ -73,6 +75,8 @@ static int generation_prepare(struct gate *g, struct generation *gen)
 {
     const struct conf_root *root = gen->root;
 
+    if (!limits_prepare(g, gen))
+        return -ENOMEM;
     gen->upstreams = calloc(root->upstreams.n + 1, sizeof(*gen->upstreams));
     gen->routes = calloc(root->routes.n + 1, sizeof(*gen->routes));
     if (gen->upstreams == NULL || gen->routes == NULL)
@@ -228,6 +232,7 @@ void gate_free(struct gate **gp)
     /* Aborts the requests in progress, which cancels or orphans their calls; freeing the upstream
      * clients then ends the orphans. The generations they unpin are freed below and not by the
      * hook. */
+    limit_lease_release(&g->ctx.limits, clock_mono_ns());
     if (g->http != NULL) {
         totals_stop(g);
         http_server_free(&g->http);

@@ -18,6 +18,7 @@
 #include "net/loop.h"
 #include "shm/bank.h"
 #include "shm/control.h"
+#include "table/limit.h"
 
 struct gate;
 
@@ -26,6 +27,7 @@ struct gate_context {
     const struct control *control; /* endpoint health */
     struct metric_block *metrics;  /* this worker's block: the gate is its only writer */
     struct access_ring *ring;      /* this worker's ring */
+    struct limit_worker limits;    /* its way to the limit zone */
 };
 
 /* `first`: the generation to start with; its data must be a configuration. NULL when memory is out

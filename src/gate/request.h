@@ -43,6 +43,12 @@ struct route_info {
     struct slice rpc_path;
 };
 
+/* A limit in the table's units, once per generation. */
+struct limit_info {
+    uint64_t seed; /* of fingerprints */
+    uint64_t interval, capacity, charge;
+};
+
 /* A configuration that is current or that some request still uses. */
 struct generation {
     struct list node;             /* on gate.generations, oldest first */
@@ -51,6 +57,7 @@ struct generation {
     uint32_t requests;                /* that pin it, upstream calls without a client included */
     struct gate_upstream **upstreams; /* by index of root->upstreams; owned array */
     struct route_info *routes;        /* by index of root->routes; owned array */
+    struct limit_info *limits;        /* by index of root->rate_limits; owned array */
 };
 
 struct gate {
@@ -108,16 +115,20 @@ struct gate_request {
         h_user_agent, h_content_type, h_forwarded_for;
     struct slice identity; /* believed; "" nobody */
     struct slice idempotency_key;
-    struct slice request_id;  /* theirs or ours, set before the first phase */
-    struct slice traceparent; /* theirs if well-formed, else started here */
-    const char *reason;       /* why it was refused; NULL: it was not. A literal or in the arena */
-    struct gate_call *call;   /* while waiting */
+    struct slice request_id;    /* theirs or ours, set before the first phase */
+    struct slice traceparent;   /* theirs if well-formed, else started here */
+    struct slice limit_headers; /* header lines about rate limits, of any answer; in the arena */
+    const char *reason;     /* why it was refused; NULL: it was not. A literal or in the arena */
+    struct gate_call *call; /* while waiting */
     uint64_t upstream_start_ns, upstream_ns;
 };
 
 #define PHASE(name, stage, help) enum phase_verdict phase_##name(struct gate_request *q);
 #include "gate/phases.def"
 #undef PHASE
+
+/* phase_limit.c: the limits of a configuration for the table. False when memory is out. */
+bool limits_prepare(struct gate *g, struct generation *gen);
 
 /* request.c ------------------------------------------------------------------------------------ */
 

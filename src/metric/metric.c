@@ -9,6 +9,7 @@
 #include "metric/metric.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #define PER_OCTAVE 4u
 
@@ -54,17 +55,59 @@ uint64_t histogram_quantile_ns(const uint64_t count[HISTOGRAM_BUCKETS], double q
     return UINT64_MAX;
 }
 
-const char *metric_route_name(const struct metric_zone *z, uint32_t i)
+static const char *name_at(const char (*names)[METRIC_NAME_MAX], uint32_t n, uint32_t i)
 {
     const char *name;
 
-    if (i == 0 || i >= METRIC_ROUTES)
+    if (i == 0 || i >= n)
         return NULL;
-    name = z->route_name[i];
-    /* Pairs with the release stores in route_names.c. */
+    name = names[i];
+    /* Pairs with the release stores in route_names.c and metric_limit_index. */
     if (__atomic_load_n(name, __ATOMIC_ACQUIRE) == '\0' || name[METRIC_NAME_MAX - 1] != '\0')
         return NULL;
     return name;
+}
+
+const char *metric_route_name(const struct metric_zone *z, uint32_t i)
+{
+    return name_at((const char(*)[METRIC_NAME_MAX])z->route_name, METRIC_ROUTES, i);
+}
+
+const char *metric_limit_name(const struct metric_zone *z, uint32_t i)
+{
+    return name_at((const char(*)[METRIC_NAME_MAX])z->limit_name, METRIC_LIMITS, i);
+}
+
+uint32_t metric_limit_index(struct metric_zone *z, const char *name)
+{
+    char want[METRIC_NAME_MAX] = "";
+
+    if (name[0] == '\0' || strlen(name) >= sizeof want)
+        return 0;
+    memcpy(want, name, strlen(name));
+    for (uint32_t i = 1; i < METRIC_LIMITS; i++) {
+        char *slot = z->limit_name[i];
+        if (slot[0] == '\0') {
+            memcpy(slot + 1, want + 1, METRIC_NAME_MAX - 1);
+            /* The first byte makes the name visible. */
+            __atomic_store_n(slot, want[0], __ATOMIC_RELEASE);
+            return i;
+        }
+        if (memcmp(slot, want, METRIC_NAME_MAX) == 0)
+            return i;
+    }
+    return 0;
+}
+
+uint64_t metric_limit_total(const struct metric_zone *z, unsigned slots, uint32_t limit,
+                            enum metric_limit_outcome outcome)
+{
+    uint64_t total = 0;
+
+    for (unsigned s = 0; s < slots && limit < METRIC_LIMITS; s++)
+        total +=
+            atomic_load_explicit(&z->blocks[s].limits[limit].count[outcome], memory_order_relaxed);
+    return total;
 }
 
 uint64_t metric_counter_total(const struct metric_zone *z, unsigned slots, enum metric_counter c)

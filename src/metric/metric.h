@@ -4,8 +4,8 @@
  * is its only writer, so that counting is a load and a store, without a locked instruction; a
  * reader sums the blocks. Blocks outlive their process: counters stay cumulative over respawns.
  *
- *   header | stat names (master) | block of slot 0 | block of slot 1 | ...
- *   block:  counters[] | routes[METRIC_ROUTES]{status classes, histogram}
+ *   header | names of routes and limits (master) | block of slot 0 | block of slot 1 | ...
+ *   block:  counters[] | limits[METRIC_LIMITS] | routes[METRIC_ROUTES]{status classes, histogram}
  *
  * Killed between load and store, a counter misses one event; it never holds a wrong value.
  */
@@ -18,8 +18,9 @@
 #include "shm/control.h"
 #include "shm/zone.h"
 
-#define METRIC_LAYOUT   1u
+#define METRIC_LAYOUT   2u
 #define METRIC_ROUTES   1024 /* route indexes (conf_route.stat); index 0 is "no route" */
+#define METRIC_LIMITS   256  /* limit indexes (conf_rate_limit.stat); index 0: all were taken */
 #define METRIC_NAME_MAX 64   /* bytes of a route's name with its NUL */
 
 enum metric_counter {
@@ -51,8 +52,22 @@ struct metric_route {
         latency; /* from the first byte of the request to the answer handed to the kernel */
 };
 
+/* What a limit decided: METRIC_LIMIT_OUTCOMES words. */
+enum metric_limit_outcome {
+    LIMIT_ALLOWED,
+    LIMIT_DENIED,
+    LIMIT_SHADOW_DENIED, /* admitted, because the limit only watches */
+    LIMIT_OVERFLOWED,    /* of these: decided by the bucket that keys without a place share */
+    METRIC_LIMIT_OUTCOMES
+};
+
+struct metric_limit {
+    _Atomic uint64_t count[METRIC_LIMIT_OUTCOMES];
+};
+
 struct metric_block {
     _Alignas(SHM_LINE) _Atomic uint64_t counter[METRIC_COUNTERS];
+    struct metric_limit limits[METRIC_LIMITS];
     struct metric_route routes[METRIC_ROUTES];
 };
 
@@ -61,6 +76,7 @@ struct metric_zone {
     char route_name[METRIC_ROUTES]
                    [METRIC_NAME_MAX]; /* NUL-terminated, "" unused; written by the master before a
                             generation that uses the index is published (route_names.h) */
+    char limit_name[METRIC_LIMITS][METRIC_NAME_MAX]; /* of limits; an index stays a name's */
     struct metric_block blocks[CONTROL_SLOTS];
 };
 
@@ -80,6 +96,10 @@ static inline void histogram_record(struct histogram *h, uint64_t ns)
 /* Name of an index in use, NULL for index 0 and free ones. Any process, at any time; what it
  * returns stays as it is while the process holds its generation (metric/route_names.h). */
 const char *metric_route_name(const struct metric_zone *z, uint32_t i);
+const char *metric_limit_name(const struct metric_zone *z, uint32_t i);
+/* Index of a limit's counters: the one it had before, else a fresh one; 0 when all were given away.
+ * Master only. */
+uint32_t metric_limit_index(struct metric_zone *z, const char *name);
 
 /*
  * What readers want: sums over slots. `slots` is how many blocks are looked at from slot 0 on: the
@@ -94,6 +114,8 @@ struct metric_route_total {
     uint64_t latency[HISTOGRAM_BUCKETS];
 };
 uint64_t metric_counter_total(const struct metric_zone *z, unsigned slots, enum metric_counter c);
+uint64_t metric_limit_total(const struct metric_zone *z, unsigned slots, uint32_t limit,
+                            enum metric_limit_outcome outcome);
 /* Returns out->requests. */
 uint64_t metric_route_total(const struct metric_zone *z, unsigned slots, uint32_t route,
                             struct metric_route_total *out);

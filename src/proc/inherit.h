@@ -13,6 +13,7 @@
 #include "proc/privileges.h"
 #include "shm/bank.h"
 #include "shm/control.h"
+#include "table/limit.h"
 
 struct inherited {
     unsigned slot;        /* index in control.slots */
@@ -21,6 +22,7 @@ struct inherited {
     struct bank_zone *banks;
     struct metric_zone *metrics;
     struct ring_zone *rings;
+    struct limit_zone *limits;
     int channel;          /* proc/channel.h; EOF: the master is gone */
     const int *listeners; /* worker: one socket per listen address, the slot's own */
     unsigned listeners_n;

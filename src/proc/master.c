@@ -34,12 +34,14 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "proc/master.h"
 #include "proc/notify.h"
 #include "proc/title.h"
 
 #define BANK_BYTES     (UINT64_C(32) << 20) /* per bank; memory is used only where it is written */
+#define LIMIT_SET_BITS 19                   /* 4 million keys in 64 MB, touched as needed */
 #define ORPHAN_WAIT_MS 10000
 #define ORPHAN_KILL_MS 2000
 
@@ -229,6 +231,8 @@ static bool create_zones(struct master *m)
         rc = zone_create(&m->metric_zone, "metric", METRIC_LAYOUT, sizeof(struct metric_zone));
     if (rc == 0)
         rc = zone_create(&m->ring_zone, "ring", RING_LAYOUT, sizeof(struct ring_zone));
+    if (rc == 0)
+        rc = zone_create(&m->limit_zone, "limit", LIMIT_LAYOUT, limit_zone_size(LIMIT_SET_BITS));
     if (rc < 0) {
         buf_printf(&err, "cannot create shared memory: %s", strerror(-rc));
         return start_failed(m, &err);
@@ -237,12 +241,14 @@ static bool create_zones(struct master *m)
     m->banks = (struct bank_zone *)m->bank_zone.head;
     m->metrics = (struct metric_zone *)m->metric_zone.head;
     m->rings = (struct ring_zone *)m->ring_zone.head;
+    m->limits = (struct limit_zone *)m->limit_zone.head;
     return true;
 }
 
 static bool fill_zones(struct master *m)
 {
     struct buf err = {0};
+    uint64_t seed;
 
     control_init(m->control);
     atomic_store(&m->control->started_real_ns, clock_real_ns());
@@ -250,6 +256,8 @@ static bool fill_zones(struct master *m)
     atomic_store(&m->control->workers, m->process->workers);
     bank_zone_init(m->banks, BANK_BYTES);
     route_names_init(&m->routes, m->metrics, m->process->workers);
+    random_bytes(&seed, sizeof seed);
+    limit_zone_init(m->limits, LIMIT_SET_BITS, seed);
     return reload_first(m, &err) ? true : start_failed(m, &err);
 }
 
@@ -380,6 +388,7 @@ static void close_all(struct master *m)
     zone_close(&m->bank_zone);
     zone_close(&m->metric_zone);
     zone_close(&m->ring_zone);
+    zone_close(&m->limit_zone);
     for (unsigned i = 0; i < CONTROL_ENDPOINTS; i++)
         free(m->endpoints[i].address);
 }
@@ -389,7 +398,8 @@ static void master_init(struct master *m, const struct master_options *options, 
     *m = (struct master){.options = options, .boot = conf, .conf = conf};
     m->process = conf_process(conf);
     m->admin_fd = m->ctl_fd = m->signal_fd = m->pidfile.fd = -1;
-    m->control_zone.fd = m->bank_zone.fd = m->metric_zone.fd = m->ring_zone.fd = -1;
+    m->control_zone.fd = m->bank_zone.fd = m->metric_zone.fd = m->ring_zone.fd = m->limit_zone.fd =
+        -1;
     loop_timer_init(&m->reload.timer, NULL);
 }
 

@@ -115,11 +115,12 @@ struct master {
     struct identity run_as;
     struct pidfile pidfile;
     struct orphans orphans; /* of an earlier master that was killed */
-    struct zone control_zone, bank_zone, metric_zone, ring_zone;
+    struct zone control_zone, bank_zone, metric_zone, ring_zone, limit_zone;
     struct control *control;
     struct bank_zone *banks;
     struct metric_zone *metrics;
     struct ring_zone *rings;
+    struct limit_zone *limits;
     struct listeners listeners;
     int admin_fd; /* -1: off */
     char admin_bound[LISTENER_TEXT];

@@ -40,6 +40,13 @@ static uint32_t endpoint_stat(void *arg, const char *address)
     return endpoint_index(m, address, bank_current(m->banks).generation + 1);
 }
 
+static uint32_t limit_stat(void *arg, const char *name)
+{
+    struct master *m = arg;
+
+    return metric_limit_index(m->metrics, name);
+}
+
 static void publish_failed(int rc, size_t size, unsigned holder, struct master *m,
                            struct buf *errors)
 {
@@ -71,7 +78,7 @@ static int publish_blob(struct master *m, struct slice blob, uint64_t generation
 
 static bool publish(struct master *m, const struct conf *c, struct buf *errors)
 {
-    const struct conf_resolver resolver = {route_stat, endpoint_stat, m};
+    const struct conf_resolver resolver = {route_stat, endpoint_stat, m, limit_stat};
     uint64_t generation = bank_current(m->banks).generation + 1;
     struct buf blob = {0};
     unsigned holder = 0;
@@ -147,7 +154,7 @@ static void log_report(const struct reload_report *r)
 /* The text has a line for each error; the log wants a record for each. */
 static void log_errors(const struct buf *errors)
 {
-    const char *p = errors->p, *end = errors->p + errors->n;
+    const char *p = errors->p, *end = errors->n > 0 ? p + errors->n : p;
 
     while (p < end) {
         const char *eol = memchr(p, '\n', (size_t)(end - p));

@@ -138,6 +138,7 @@ static void run_child(struct supervised *s, int channel)
         .banks = m->banks,
         .metrics = m->metrics,
         .rings = m->rings,
+        .limits = m->limits,
         .channel = channel,
         .admin_listener = worker ? -1 : m->admin_fd,
         .access_log = m->process->log_access,

@@ -159,6 +159,9 @@ static void open_gate(struct worker *w)
         .control = in->control,
         .metrics = &in->metrics->blocks[in->slot],
         .ring = &in->rings->rings[in->slot],
+        .limits = {.zone = in->limits,
+                   .slab = &in->limits->slab[in->slot],
+                   .workers = atomic_load_explicit(&in->control->workers, memory_order_relaxed)},
     };
 
     w->gate = gate_new(&ctx, first);

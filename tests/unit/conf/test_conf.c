@@ -239,6 +239,12 @@ static uint32_t endpoint_stat(void *arg, const char *address)
     return 200 + ((struct seen *)arg)->endpoints++;
 }
 
+static uint32_t limit_stat(void *arg, const char *name)
+{
+    (void)arg;
+    return name[0] == 'p' ? 7 : 8;
+}
+
 static const char *source_dir(void)
 {
     const char *dir = getenv("srcdir");
@@ -371,10 +377,92 @@ static void check_index(const struct conf_root *r)
                      ROUTER_NO_PATH);
 }
 
+static void check_limits(const struct conf_root *r)
+{
+    const struct conf_rate_limit *l = conf_rate_limits(r);
+    const struct conf_route *item = route_named(r, "shop.GetItem");
+    const struct conf_route_limit *used = conf_at(r, item->limits);
+
+    assert_int_equal(r->limit_headers, CONF_BOTH);
+    assert_int_equal(r->rate_limits.n, 3);
+    assert_int_equal(r->rate_limits.off % 8, 0);
+    assert_str(r, l[0].name, "everyone");
+    assert_str(r, l[0].policy, "\"everyone\";q=90000;w=90");
+    assert_int_equal(l[0].burst, 20);
+    assert_int_equal(l[0].mode, CONF_SHADOW);
+    assert_int_equal(l[0].part[0].kind, CONF_CONSTANT);
+    assert_int_equal(l[0].period_ns, UINT64_C(90000000000));
+    assert_str(r, l[1].key, "client_ip, path:event, header:X-Device");
+    assert_str(r, l[1].rate, "5/10s");
+    assert_int_equal(l[1].tokens, 5);
+    assert_int_equal(l[1].burst, 5);
+    assert_int_equal(l[1].cost, 2);
+    assert_int_equal(l[1].stat, 7);
+    assert_int_equal(l[1].parts_n, 3);
+    assert_int_equal(l[1].part[1].kind, CONF_PATH);
+    assert_int_equal(l[1].part[2].kind, CONF_HEADER);
+    assert_str(r, l[1].part[2].name, "X-Device");
+    assert_int_equal(l[1].ipv4_prefix, 24);
+    assert_int_equal(l[1].ipv6_prefix, 56);
+    assert_str(r, l[2].policy, "\"per_route\";q=6;w=1");
+    assert_int_not_equal(l[0].id, l[1].id);
+    /* Those that enforce first, in the order of limits. */
+    assert_int_equal(item->limits.n, 3);
+    assert_int_equal(used[0].limit, 1);
+    assert_int_equal(used[0].var[1], 0);
+    assert_int_equal(used[1].limit, 2);
+    assert_int_equal(used[2].limit, 0);
+    /* Its second path has no {event}. */
+    assert_int_equal(route_named(r, "shop.GetItem.2")->limits.n, 2);
+    assert_int_equal(route_named(r, "shop.Buy")->limits.n, 3);
+    assert_int_equal(route_named(r, "shop.CancelOrder")->limits.n, 0);
+}
+
+static void test_rates(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t tokens;
+        uint64_t period_ns; /* 0: refused */
+    } all[] = {
+        {"20/s", 20, 1000000000},
+        {"5/10s", 5, 10000000000},
+        {"100/m", 100, 60000000000},
+        {"1/h", 1, 3600000000000},
+        {"1/1h30m", 1, 5400000000000},
+        {"1000/ms", 1000, 1000000},
+        {"1000000/s", 1000000, 1000000000},
+        {"1000001/s", 0, 0},
+        {"1001/ms", 0, 0},
+        {"1/30d", 1, 2592000000000000},
+        {"1/31d", 0, 0},
+        {"/s", 0, 0},
+        {"1/", 0, 0},
+        {"1/10", 0, 0},
+        {"-1/s", 0, 0},
+        {"1.5/s", 0, 0},
+        {"1/0s", 0, 0},
+        {"1 / s", 0, 0},
+        {"", 0, 0},
+        {"99999999999999999999/s", 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct buf why = {0};
+        struct value v;
+        bool ok = value_parse(S_LIMIT_RATE, slice_str(all[i].text), &v, &why);
+        if (ok != (all[i].period_ns != 0) ||
+            (ok && (v.num != all[i].tokens || v.period_ns != all[i].period_ns)))
+            fail_msg("%s: %s", all[i].text, ok ? "ok" : buf_cstr(&why));
+        buf_free(&why);
+    }
+}
+
 static void test_full(void **state)
 {
     struct seen seen = {0};
-    const struct conf_resolver resolver = {route_stat, endpoint_stat, &seen};
+    const struct conf_resolver resolver = {route_stat, endpoint_stat, &seen, limit_stat};
     struct conf *c = load_full();
     struct buf blob = {0};
     const struct conf_root *r = compile(c, &resolver, &blob);
@@ -403,6 +491,7 @@ static void test_full(void **state)
     check_routes(r);
     check_ranges(r);
     check_index(r);
+    check_limits(r);
     buf_free(&blob);
     conf_free(&c);
 }
@@ -567,6 +656,7 @@ static void test_broken_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rates),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_not_a_file),
         cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Phase limit: the rate limits of the route (table/limit.h). Those that enforce are taken together
+ * or not at all; those that only watch are asked afterwards, about requests that got in.
+ *
+ * A key is a hash, chained over its parts, so nothing is copied and nothing is too long. Buckets
+ * belong to the limit's id (its name and what it counts by), not to the route or the generation.
+ *
+ * Answers, admitted ones too, carry the state of the limits (draft-ietf-httpapi-ratelimit-headers):
+ *
+ *   RateLimit-Policy: "per_buyer";q=5;w=10     q tokens in w seconds
+ *   RateLimit: "per_buyer";r=3;t=4             r are left, all are back in t seconds
+ */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "gate/request.h"
+
+#define TICKS_PER_S (NS_PER_S * LIMIT_TICKS_PER_NS)
+
+/* The limits of one request: first those that enforce. */
+struct asked {
+    struct limit_ask ask[CONF_ROUTE_LIMITS];
+    const struct conf_rate_limit *conf[CONF_ROUTE_LIMITS];
+    unsigned n, enforced;
+};
+
+bool limits_prepare(struct gate *g, struct generation *gen)
+{
+    const struct conf_root *root = gen->root;
+    const struct conf_rate_limit *l = conf_rate_limits(root);
+
+    gen->limits = calloc(root->rate_limits.n + 1, sizeof(*gen->limits));
+    for (uint32_t i = 0; gen->limits != NULL && i < root->rate_limits.n; i++) {
+        uint64_t interval = limit_interval(l[i].tokens, l[i].period_ns);
+        gen->limits[i] = (struct limit_info){
+            .seed = hash_mix(l[i].id ^ g->ctx.limits.zone->seed),
+            .interval = interval,
+            .capacity = l[i].burst * interval,
+            .charge = l[i].cost * interval,
+        };
+    }
+    return gen->limits != NULL;
+}
+
+/* --- keys --- */
+
+static uint64_t hash_client(const struct gate_request *q, const struct conf_rate_limit *l,
+                            uint64_t seed)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    uint8_t addr[16];
+    unsigned bits = l->ipv6_prefix;
+
+    memcpy(addr, q->client, sizeof(addr));
+    if (memcmp(addr, mapped, sizeof(mapped)) == 0)
+        bits = 96 + l->ipv4_prefix;
+    for (unsigned i = bits / 8; i < sizeof(addr); i++)
+        addr[i] &= i == bits / 8 ? (uint8_t) ~(0xffu >> bits % 8) : 0;
+    return hash64(slice_of((const char *)addr, sizeof(addr)), seed);
+}
+
+static uint64_t hash_part(const struct gate_request *q, const struct conf_rate_limit *l,
+                          const struct conf_key_part *part, uint32_t var, uint64_t seed)
+{
+    switch ((enum conf_key)part->kind) {
+    case CONF_IDENTITY:
+        if (q->identity.n > 0)
+            return hash64(q->identity, seed + 1); /* never the bucket of an address */
+        return hash_client(q, l, seed);
+    case CONF_CLIENT_IP:
+        return hash_client(q, l, seed);
+    case CONF_ROUTE:
+        return hash64(conf_slice(q->gen->root, q->route->name), seed);
+    case CONF_HEADER:
+        return hash64(http_header_get(q->http, conf_slice(q->gen->root, part->name)), seed);
+    case CONF_PATH:
+        return hash64(var < q->vars_n ? q->vars[var] : SLICE_NONE, seed);
+    case CONF_CONSTANT:
+        break;
+    }
+    return seed;
+}
+
+static void ask_add(const struct gate_request *q, const struct conf_route_limit *rl,
+                    struct asked *all)
+{
+    const struct conf_rate_limit *l = &conf_rate_limits(q->gen->root)[rl->limit];
+    const struct limit_info *info = &q->gen->limits[rl->limit];
+    uint64_t hash = info->seed;
+
+    for (unsigned i = 0; i < l->parts_n; i++)
+        hash = hash_part(q, l, &l->part[i], rl->var[i], hash);
+    all->ask[all->n] = (struct limit_ask){
+        .fingerprint = limit_fingerprint(hash),
+        .interval = info->interval,
+        .capacity = info->capacity,
+        .charge = info->charge,
+        .overflow = l->stat,
+    };
+    all->conf[all->n++] = l;
+    all->enforced += l->mode == CONF_ENFORCE;
+}
+
+/* --- what is told --- */
+
+static uint64_t ceil_seconds(uint64_t ticks)
+{
+    return ticks / TICKS_PER_S + (ticks % TICKS_PER_S != 0);
+}
+
+static uint64_t tokens_left(const struct limit_ask *a)
+{
+    return a->debt < a->capacity ? (a->capacity - a->debt) / a->interval : 0;
+}
+
+/* The one that is nearest to its end, as a share of its burst. */
+static unsigned tightest(const struct asked *all)
+{
+    unsigned best = 0;
+
+    for (unsigned i = 1; i < all->enforced; i++) {
+        const struct limit_ask *a = &all->ask[i], *b = &all->ask[best];
+        if ((double)a->debt * (double)b->capacity > (double)b->debt * (double)a->capacity)
+            best = i;
+    }
+    return best;
+}
+
+static void ietf_headers(const struct gate_request *q, const struct asked *all, struct buf *b)
+{
+    const struct conf_root *root = q->gen->root;
+
+    buf_str(b, "RateLimit-Policy: ");
+    for (unsigned i = 0; i < all->enforced; i++) {
+        buf_add(b, ", ", i > 0 ? 2 : 0);
+        buf_slice(b, conf_slice(root, all->conf[i]->policy));
+    }
+    buf_str(b, "\r\nRateLimit: ");
+    for (unsigned i = 0; i < all->enforced; i++) {
+        buf_str(b, i > 0 ? ", \"" : "\"");
+        buf_slice(b, conf_slice(root, all->conf[i]->name));
+        buf_str(b, "\";r=");
+        buf_u64(b, tokens_left(&all->ask[i]));
+        buf_str(b, ";t=");
+        buf_u64(b, ceil_seconds(all->ask[i].debt));
+    }
+    buf_str(b, "\r\n");
+}
+
+static void legacy_headers(const struct asked *all, struct buf *b)
+{
+    unsigned i = tightest(all);
+
+    buf_str(b, "X-RateLimit-Limit: ");
+    buf_u64(b, all->conf[i]->tokens);
+    buf_str(b, "\r\nX-RateLimit-Remaining: ");
+    buf_u64(b, tokens_left(&all->ask[i]));
+    buf_str(b, "\r\nX-RateLimit-Reset: ");
+    buf_u64(b, ceil_seconds(all->ask[i].debt));
+    buf_str(b, "\r\n");
+}
+
+/* Rendered in the gate's scratch, kept in the request's arena until it is answered. Where memory is
+ * out the answer goes without. */
+static void tell(struct gate_request *q, const struct asked *all)
+{
+    uint32_t form = q->gen->root->limit_headers;
+    struct buf *b = &q->gate->headers;
+    char *copy;
+
+    if (form == CONF_OFF || all->enforced == 0)
+        return;
+    buf_clear(b);
+    if (form != CONF_LEGACY)
+        ietf_headers(q, all, b);
+    if (form != CONF_IETF)
+        legacy_headers(all, b);
+    copy = arena_alloc(&q->http->arena, b->n);
+    if (copy == NULL || b->failed)
+        return;
+    memcpy(copy, b->p, b->n);
+    q->limit_headers = slice_of(copy, b->n);
+}
+
+static void count(const struct gate_request *q, const struct conf_rate_limit *l,
+                  const struct limit_ask *a, enum metric_limit_outcome outcome)
+{
+    struct metric_limit *m = &q->gate->ctx.metrics->limits[l->stat % METRIC_LIMITS];
+
+    metric_add(&m->count[outcome], 1);
+    if (a->overflowed)
+        metric_add(&m->count[LIMIT_OVERFLOWED], 1);
+}
+
+/* 429 that names the limits it went against, and says when to come back. */
+static enum phase_verdict refuse(struct gate_request *q, const struct asked *all)
+{
+    struct refusal why = {.status = 429, .reason = "rate-limited"};
+    struct slice names[CONF_ROUTE_LIMITS];
+    size_t n = 0, used;
+    uint64_t wait = 0;
+    char members[24 + CONF_ROUTE_LIMITS * 64];
+
+    for (unsigned i = 0; i < all->enforced; i++) {
+        if (all->ask[i].allowed)
+            continue;
+        count(q, all->conf[i], &all->ask[i], LIMIT_DENIED);
+        names[n++] = conf_slice(q->gen->root, all->conf[i]->name);
+        wait = all->ask[i].wait > wait ? all->ask[i].wait : wait;
+    }
+    memcpy(members, "\"violated-policies\":[", 21);
+    used = 21;
+    for (size_t i = 0; i < n; i++) {
+        /* At most 48 letters, digits, - _ . (schema.def): they need no escaping. */
+        members[used++] = '"';
+        memcpy(members + used, names[i].p, names[i].n);
+        used += names[i].n;
+        members[used++] = '"';
+        members[used++] = i + 1 < n ? ',' : ']';
+    }
+    why.members = slice_of(members, used);
+    why.detail = SLICE_LIT("More requests than the limit allows; see Retry-After.");
+    why.retry_after_s = (uint32_t)ceil_seconds(wait);
+    return gate_refuse_with(q, &why);
+}
+
+static void watch(struct gate_request *q, struct asked *all, uint64_t now_ns)
+{
+    for (unsigned i = all->enforced; i < all->n; i++) {
+        bool ok = limit_lease_take(&q->gate->ctx.limits, &all->ask[i], now_ns);
+        count(q, all->conf[i], &all->ask[i], ok ? LIMIT_ALLOWED : LIMIT_SHADOW_DENIED);
+    }
+}
+
+enum phase_verdict phase_limit(struct gate_request *q)
+{
+    const struct conf_route_limit *limits = conf_at(q->gen->root, q->route->limits);
+    struct asked all;
+    uint64_t now_ns;
+
+    if (q->route->limits.n == 0)
+        return PHASE_NEXT;
+    all.n = all.enforced = 0;
+    for (uint32_t i = 0; i < q->route->limits.n && i < CONF_ROUTE_LIMITS; i++)
+        ask_add(q, &limits[i], &all);
+    now_ns = clock_mono_ns();
+    if (!limit_take_all(&q->gate->ctx.limits, all.ask, all.enforced, now_ns)) {
+        tell(q, &all);
+        return refuse(q, &all);
+    }
+    for (unsigned i = 0; i < all.enforced; i++)
+        count(q, all.conf[i], &all.ask[i], LIMIT_ALLOWED);
+    tell(q, &all);
+    watch(q, &all, now_ns);
+    return PHASE_NEXT;
+}
