@@ -57,7 +57,7 @@ static uint64_t hash_client(const struct gate_request *q, const struct conf_rate
     if (memcmp(addr, mapped, sizeof(mapped)) == 0)
         bits = 96 + l->ipv4_prefix;
     for (unsigned i = bits / 8; i < sizeof(addr); i++)
-        addr[i] &= i == bits / 8 ? (uint8_t) ~(0xffu >> bits % 8) : 0;
+        addr[i] = (uint8_t)(i == bits / 8 ? addr[i] & ~(0xffu >> bits % 8) : 0);
     return hash64(slice_of((const char *)addr, sizeof(addr)), seed);
 }
 
