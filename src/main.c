@@ -82,6 +82,22 @@ static void print_help(void)
             printf("  %-22s %s\n", signals[i].name + 3, signals[i].help);
 }
 
+/* Below the working directory of now, without following links: one may lead elsewhere at the next
+ * reload. */
+static char *from_here(const char *path)
+{
+    struct buf out = {0};
+    char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+
+    if (here != NULL)
+        buf_printf(&out, "%s/", here);
+    buf_str(&out, path);
+    free(here);
+    here = xstrdup(buf_cstr(&out));
+    buf_free(&out);
+    return here;
+}
+
 static char *absolute(const char *path)
 {
     char *real = realpath(path, NULL);
@@ -179,7 +195,9 @@ static int check(const struct arguments *a, const struct conf *c)
         conf_show(c, true, false, &out);
         fwrite(out.p, 1, out.n, stdout);
     } else {
-        printf("%s: ok (%u files, %u settings)\n", a->file, conf_files(c), conf_settings_set(c));
+        printf("%s: ok (%u file%s, %u setting%s)\n", a->file, conf_files(c),
+               conf_files(c) == 1 ? "" : "s", conf_settings_set(c),
+               conf_settings_set(c) == 1 ? "" : "s");
     }
     buf_free(&out);
     return 0;
@@ -225,17 +243,12 @@ static int detach(void)
 
 static int run(const struct arguments *a, struct conf *c)
 {
-    struct master_options o = {.ready_fd = -1, .prefix = a->prefix, .daemon = a->daemon};
-    /* Absolute, because the daemon's working directory is another one at the next reload. */
-    char *file = absolute(a->file);
-    int rc;
+    struct master_options o = {
+        .ready_fd = -1, .file = a->file, .prefix = a->prefix, .daemon = a->daemon};
 
-    o.file = file;
     if (a->daemon)
         o.ready_fd = detach();
-    rc = master_run(&o, c);
-    free(file);
-    return rc;
+    return master_run(&o, c);
 }
 
 int main(int argc, char **argv)
@@ -243,12 +256,17 @@ int main(int argc, char **argv)
     struct arguments a = {.file = DEFAULT_FILE};
     struct buf errors = {0};
     struct conf *c;
+    char *file = NULL;
     int rc;
 
     argv = title_init(argc, argv);
     read_options(&a, argc, argv);
     if (a.prefix == NULL)
         a.prefix = xstrdup("/");
+    /* The daemon's working directory is another one at the next reload, which must not make a
+     * difference. */
+    if (a.mode == MODE_RUN)
+        a.file = file = from_here(a.file);
     c = conf_load(a.file, a.prefix, &errors);
     if (c == NULL) {
         fputs(buf_cstr(&errors), stderr);
@@ -261,5 +279,6 @@ int main(int argc, char **argv)
     }
     buf_free(&errors);
     free(a.prefix);
+    free(file);
     return rc;
 }

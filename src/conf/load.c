@@ -95,7 +95,10 @@ static void set_scalar(struct conf *c, struct node *n, const struct yaml_node *y
 static void expected(struct conf *c, struct node *n, const struct yaml_node *y, const char *what)
 {
     n->bad = true;
-    diag_error(&c->diag, y->at, NULL, "%s: expected %s", node_path_text(c, n), what);
+    const char *path = node_path_text(c, n);
+
+    /* The whole file has no path. */
+    diag_error(&c->diag, y->at, NULL, "%s%sexpected %s", path, path[0] != '\0' ? ": " : "", what);
 }
 
 static void fill_scalar(struct conf *c, struct node *n, const struct yaml_node *y)

@@ -132,7 +132,11 @@ static bool parse_size(struct slice s, int64_t *out, struct buf *why)
     if (to_num(slice_of(s.p, n), out) &&
         (n == s.n || (u != NULL && !__builtin_mul_overflow(*out, u->factor, out))))
         return true;
-    buf_printf(why, "\"%.*s\" is not a size; write 512, 64k, 8m or 1g", SLICE_ARG(s));
+    if (n > 0 && n + 1 == s.n && strchr("KMG", s.p[n]) != NULL)
+        buf_printf(why, "\"%.*s\" is not a size; write \"%.*s%c\": units are small letters",
+                   SLICE_ARG(s), (int)n, s.p, s.p[n] | 0x20);
+    else
+        buf_printf(why, "\"%.*s\" is not a size; write 512, 64k, 8m or 1g", SLICE_ARG(s));
     return false;
 }
 

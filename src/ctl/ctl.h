@@ -99,6 +99,13 @@ struct ctl_config {
 int ctl_listen(const char *path, mode_t mode, const char *group, gid_t *gid)
     __attribute__((warn_unused_result));
 
+/*
+ * The same; where `group` is "" the socket gets the group `otherwise`: that of the user whom a
+ * master that is root runs its children as, who thus may use rushctl. (gid_t)-1 leaves it.
+ */
+int ctl_listen_for(const char *path, mode_t mode, const char *group, gid_t otherwise, gid_t *gid)
+    __attribute__((warn_unused_result));
+
 /* Starts to accept. NULL when memory is out. */
 struct ctl *ctl_new(const struct ctl_config *cfg);
 /* Closes every client; the listening socket and its file stay the caller's. */

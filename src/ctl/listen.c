@@ -27,13 +27,18 @@ static int group_id(const char *group, gid_t *gid)
 
 int ctl_listen(const char *path, mode_t mode, const char *group, gid_t *gid)
 {
+    return ctl_listen_for(path, mode, group, (gid_t)-1, gid);
+}
+
+int ctl_listen_for(const char *path, mode_t mode, const char *group, gid_t otherwise, gid_t *gid)
+{
     struct addr addr;
     struct addr_listen how = {.backlog = 64, .mode = mode};
     struct stat st;
     char text[ADDR_TEXT_MAX];
     int fd, rc;
 
-    *gid = (gid_t)-1;
+    *gid = otherwise;
     rc = group_id(group, gid);
     if (rc < 0)
         return rc;

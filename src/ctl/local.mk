@@ -1,17 +1,17 @@
 noinst_LIBRARIES += src/ctl/libctl.a
 src_ctl_libctl_a_SOURCES = \
-	%D%/boxoffice.c %D%/boxoffice.h %D%/commands.c %D%/commands.def %D%/commands.h %D%/ctl.h \
+	%D%/boxoffice.c %D%/boxoffice.h %D%/columns.def %D%/commands.c %D%/commands.def %D%/commands.h %D%/ctl.h \
 	%D%/document.c %D%/errors.def %D%/errors.h %D%/json.c %D%/json.h %D%/listen.c %D%/manage.c %D%/manual.c %D%/manual.h %D%/peer.c %D%/peer.h \
 	%D%/request.c %D%/request.h %D%/sales.c %D%/server.c %D%/show.c
 
 bin_PROGRAMS += rushctl
 rushctl_SOURCES = \
-	tools/rushctl/client.c tools/rushctl/client.h tools/rushctl/columns.def \
+	tools/rushctl/client.c tools/rushctl/client.h \
 	tools/rushctl/complete.c tools/rushctl/local.c tools/rushctl/local.h tools/rushctl/main.c \
 	tools/rushctl/options.c tools/rushctl/options.def tools/rushctl/options.h \
 	tools/rushctl/output.c tools/rushctl/output.h tools/rushctl/table.c tools/rushctl/table.h \
 	tools/rushctl/watch.c tools/rushctl/watch.h
-rushctl_LDADD = src/ctl/libctl.a src/conf/libconf.a src/transcode/libtranscode.a src/http/libhttp.a \
+rushctl_LDADD = src/proc/libproc.a src/ctl/libctl.a src/conf/libconf.a src/transcode/libtranscode.a src/http/libhttp.a \
 	proto/libproto.a src/base/libbase.a $(PROTOBUF_C_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) -lxxhash -lm
 
 CTL_TEST_LIBS = src/ctl/libctl.a src/rpc/librpc.a src/conf/libconf.a src/transcode/libtranscode.a \
@@ -33,4 +33,4 @@ tests_unit_ctl_test_table_LDADD = src/base/libbase.a $(JANSSON_LIBS) -lm $(UNIT_
 TESTS += tests/unit/ctl/test_commands tests/unit/ctl/test_server tests/unit/ctl/test_table
 endif
 
-dist_man_MANS += docs/rushctl.1
+dist_man_MANS += docs/rushctl.1 docs/rushgate.8

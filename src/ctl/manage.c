@@ -9,6 +9,7 @@
 #include "ctl/request.h"
 
 #define WAIT_DEFAULT_NS (30 * NS_PER_S)
+#define LOOK_AGAIN_NS   (20 * NS_PER_MS)
 
 static json_t *change_rows(const struct ctl_reload_result *res)
 {
@@ -58,37 +59,100 @@ static void reload_failed(struct ctl_request *r, const struct ctl_reload_result 
     doc = ctl_error_document(res->invalid ? CTL_INVALID : CTL_FAILED, buf_cstr(&text), "");
     details = ctl_text(slice_str(res->errors != NULL ? res->errors : ""));
     json_object_set_new(json_object_get(doc, "error"), "details", details);
+    json_object_set_new(json_object_get(doc, "error"), "errors",
+                        ctl_error_list(res->errors != NULL ? res->errors : ""));
     buf_free(&text);
     ctl_answer(r, doc);
 }
 
-static void on_reloaded(void *request, const struct ctl_reload_result *res)
+static unsigned number_of(const json_t *object, const char *key)
 {
-    struct ctl_request *r = request;
-    struct ctl *c = r->ctl;
-    unsigned restart = 0;
-    json_t *doc;
+    return (unsigned)json_integer_value(json_object_get(object, key));
+}
 
-    if (!res->ok) {
-        reload_failed(r, res);
-        return;
-    }
-    for (unsigned i = 0; i < res->changes_n; i++)
-        restart += res->changes[i].restart;
-    if (res->incomplete) {
+/* The answer to a reload that is in force; data (taken over) says in how many processes. */
+static void reload_answer(struct ctl_request *r, json_t *data, bool incomplete)
+{
+    json_t *doc, *change;
+    unsigned restart = 0;
+    size_t i;
+
+    json_array_foreach(json_object_get(data, "changes"), i, change) restart +=
+        json_is_false(json_object_get(change, "applied"));
+    if (incomplete) {
         struct buf text = {0};
-        buf_printf(&text, "generation %llu is published, but only %u of %u processes use it yet",
-                   (unsigned long long)res->new_generation, res->workers_acked, res->workers_total);
+        buf_printf(&text, "generation %u is published, but only %u of %u processes use it yet",
+                   number_of(data, "generation"), number_of(data, "processes_on_it"),
+                   number_of(data, "processes_total"));
         doc = ctl_error_document(CTL_TIMEOUT, buf_cstr(&text), "rushctl show workers");
-        json_object_set_new(doc, "data", reload_data(c, res));
+        json_object_set_new(doc, "data", data);
         buf_free(&text);
     } else {
-        doc = ctl_document(c, "reload", reload_data(c, res));
+        doc = ctl_document(r->ctl, "reload", data);
         if (restart > 0)
             ctl_document_warn(doc, "%u changed setting%s not applied: needs a restart", restart,
                               restart == 1 ? " is" : "s are");
     }
     ctl_answer(r, doc);
+}
+
+/*
+ * The master waits for the processes that were there. Workers that the reload has brought back
+ * after a drain are started, or called back, meanwhile and use the new generation from the start:
+ * counted here are all that should be at work. False while one of them is on its way.
+ */
+static bool all_arrived(const struct ctl *c, unsigned *ready, unsigned *total)
+{
+    const struct control *z = c->cfg.control;
+    bool draining = atomic_load_explicit(&z->draining, memory_order_relaxed), arrived = true;
+    unsigned workers = atomic_load_explicit(&z->workers, memory_order_relaxed);
+
+    *ready = 0;
+    *total = workers + 1; /* and the keeper */
+    for (unsigned i = 0; i < CONTROL_SLOTS; i++) {
+        uint32_t state = atomic_load_explicit(&z->slots[i].state, memory_order_relaxed);
+        if (i == CONTROL_BOXOFFICE || (i >= workers && i < CONTROL_WORKERS))
+            continue;
+        if (state == SLOT_STARTING || (state == SLOT_DRAINING && !draining))
+            arrived = false;
+        *ready += state == SLOT_READY;
+    }
+    return arrived;
+}
+
+static void look_again(struct loop_timer *t)
+{
+    struct ctl_request *r = CONTAINER_OF(t, struct ctl_request, timer);
+    struct loop *loop = r->ctl->cfg.loop;
+    unsigned ready, total;
+    bool arrived = all_arrived(r->ctl, &ready, &total);
+    json_t *data = r->held;
+
+    if (!arrived && loop_now(loop) < r->until_ns) {
+        loop_timer_arm(loop, t, LOOK_AGAIN_NS);
+        return;
+    }
+    /* Who does not wait is told what the master knows: a process at work may not have adopted. */
+    if (r->until_ns != 0)
+        json_object_set_new(data, "processes_on_it", json_integer(ready));
+    json_object_set_new(data, "processes_total", json_integer(total));
+    r->held = NULL;
+    reload_answer(r, data, !arrived && r->until_ns != 0);
+}
+
+static void on_reloaded(void *request, const struct ctl_reload_result *res)
+{
+    struct ctl_request *r = request;
+
+    if (!res->ok) {
+        reload_failed(r, res);
+    } else if (res->incomplete) {
+        reload_answer(r, reload_data(r->ctl, res), true);
+    } else {
+        r->held = reload_data(r->ctl, res);
+        r->timer.fn = look_again;
+        look_again(&r->timer);
+    }
 }
 
 void ctl_do_RELOAD(struct ctl_request *r)
@@ -98,6 +162,7 @@ void ctl_do_RELOAD(struct ctl_request *r)
 
     if (wait != NULL && !ctl_duration(wait, &wait_ns))
         wait_ns = WAIT_DEFAULT_NS; /* ctl_parse has refused that already */
+    r->until_ns = wait_ns != 0 ? loop_now(r->ctl->cfg.loop) + wait_ns : 0;
     r->ctl->cfg.ops->reload(r->ctl->cfg.arg, wait_ns, on_reloaded, r);
 }
 

@@ -28,6 +28,8 @@ static handler_fn *const handlers[CMD_COUNT] = {
 static void request_free(struct ctl_request *r)
 {
     list_del(&r->node);
+    loop_timer_disarm(r->ctl->cfg.loop, &r->timer);
+    json_decref(r->held);
     json_decref(r->json);
     free(r);
 }
@@ -190,6 +192,7 @@ void ctl_handle(struct ctl *c, struct ctl_client *client, const struct peer *pee
     r->client = client;
     r->peer = *peer;
     box_call_init(&r->box_call);
+    loop_timer_init(&r->timer, NULL);
     list_init(&r->node);
     list_add(&c->pending, &r->node);
     if (understand(r, line))

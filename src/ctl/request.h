@@ -40,6 +40,9 @@ struct ctl_request {
     struct ctl_invocation inv;
     struct peer peer;
     struct box_call box_call; /* sales.c */
+    json_t *held;             /* manage.c; owned: data of an answer that waits for processes */
+    struct loop_timer timer;  /* manage.c; armed while held */
+    uint64_t until_ns;        /* manage.c; 0: does not wait */
 };
 
 /* A complete line. Ends in one ctl_answer or ctl_refuse, now or later. */

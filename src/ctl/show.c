@@ -319,11 +319,14 @@ void ctl_do_SHOW_CONFIG(struct ctl_request *r)
     struct buf text = {0};
     const struct conf *conf = r->ctl->cfg.ops->conf(r->ctl->cfg.arg);
     json_error_t error;
-    json_t *rows;
+    json_t *rows, *row;
+    size_t i;
 
-    conf_show(conf, r->inv.flag[CTL_FLAG_ORIGIN] != NULL, true, &text);
+    conf_show(conf, true, true, &text);
     rows = json_loadb(text.p, text.n, 0, &error);
     buf_free(&text);
+    if (r->inv.flag[CTL_FLAG_ORIGIN] == NULL)
+        json_array_foreach(rows, i, row) json_object_del(row, "origin");
     if (rows == NULL)
         ctl_refuse(r, CTL_FAILED, "", "the configuration cannot be shown: %s", error.text);
     else

@@ -84,6 +84,9 @@ def test_show_config_origin(shared):
     rows = shared.ctl_json("show", "config", "--origin")["data"]
     text = json.dumps(rows)
     assert "rushgate.yaml" in text and "default" in text
+    assert "ORIGIN" in shared.ctl("show", "config", "--origin").stdout
+    assert "ORIGIN" not in shared.ctl("show", "config").stdout
+    assert all("origin" not in row for row in shared.ctl_json("show", "config")["data"])
 
 
 def test_show_upstreams(shared):
@@ -99,6 +102,74 @@ def test_sale_commands(shared):
         data = shared.ctl_json("sale", word, "steered", "--reason", "a test")["data"]
         assert data["state"] == state
     assert "a test" in shared.error_log()
+
+
+def test_a_closed_sale_stays_closed(shared):
+    shared.create_event("over")
+    shared.ctl("sale", "close", "over")
+    for word in ("pause", "resume"):
+        error = shared.ctl_json("sale", word, "over", check=1)["error"]
+        assert error["code"] == "refused"
+        assert error["message"] == 'the sale of over is closed; "sale open" opens it again'
+        assert shared.ctl_json("show", "sales", "--filter", "event=over")["data"][0]["state"] == "closed"
+    shared.ctl("sale", "close", "over")
+    assert shared.ctl_json("sale", "open", "over")["data"]["state"] == "open"
+
+
+def test_check_takes_the_file_of_the_daemon(shared, tmp_path):
+    data = shared.ctl_json("check")["data"]
+    assert data["file"] == shared.file
+    done = shared.ctl("check")
+    assert done.stdout.startswith(f"{shared.file}: ok (1 file, ")
+    other = tmp_path / "other.yaml"
+    other.write_text("workers: 1\n")
+    assert shared.ctl_json("-c", str(other), "check")["data"]["file"] == str(other)
+
+
+def test_errors_are_data_too(gateway):
+    gateway.errors_expected = True
+    with open(gateway.file, "w") as f:
+        f.write("workers: 1\nnonsense: 1\n")
+    for command in ("check", "reload"):
+        error = gateway.ctl_json(command, check=5)["error"]
+        row = error["errors"][0]
+        assert row["file"] == gateway.file and row["line"] == 2 and row["column"] == 1
+        assert "nonsense" in row["message"] and row["message"] in error["details"]
+
+
+def test_help_is_a_document(shared):
+    data = shared.ctl_json("help")["data"]
+    assert "sale pause" in [c["command"] for c in data["commands"]]
+    [workers] = shared.ctl_json("help", "show", "workers")["data"]["commands"]
+    assert "ACTIVE" in [c["heading"] for c in workers["columns"]]
+    assert shared.ctl_json("help", "nowhere", check=2)["error"]["code"] == "usage"
+    assert "requests in progress now" in shared.ctl("help", "show", "workers").stdout
+
+
+def test_reload_after_drain_waits_for_the_workers(gateway):
+    gateway.ctl("drain")
+    data = gateway.ctl_json("reload")["data"]
+    assert (data["processes_on_it"], data["processes_total"]) == (3, 3)
+
+
+def test_master_is_gone(make_gateway):
+    gateway = make_gateway().start()
+    gateway.exit_expected = -9
+    gateway.errors_expected = True
+    gateway.process.kill()
+    gateway.process.wait(10)
+    error = gateway.ctl_json("status", check=3)["error"]
+    assert error["code"] == "not_running"
+    assert "the master is gone" in error["message"] and "2 workers may still serve" in error["message"]
+    for pid in gateway.all_processes():
+        os.kill(pid, 15)
+    wait_for(lambda: not gateway.all_processes(), "the orphans to end")
+    assert "rushgate is not running" in gateway.ctl_json("status", check=3)["error"]["message"]
+
+
+def test_file_of_c_is_missing(shared):
+    done = rushctl("-p", shared.prefix, "-c", "/nope.yaml", "status")
+    assert done.returncode == 2 and "/nope.yaml" in done.stderr
 
 
 # ---- exit codes ----

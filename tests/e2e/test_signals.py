@@ -382,15 +382,23 @@ def test_logrotate_calls_a_command_that_exists(plain):
 
 
 def test_reopen_does_not_end_a_box_office_that_starts(make_gateway):
-    """USR1 before its handler is there would have ended it."""
+    """USR1 before its handler is there would have ended it. Here it waits for the store's owner."""
     gateway = make_gateway()
-    gateway.process = gateway.spawn()
-    wait_for(lambda: os.path.exists(gateway.path("run", "rushgate.sock")), "the master")
-    while not gateway.is_ready():
-        assert gateway.process.poll() is None, gateway.logs()
+    os.makedirs(gateway.path("data"))
+    owner = subprocess.Popen(
+        [os.path.join(BUILD, "boxoffice"), "--listen", f"unix:{gateway.path('owner.sock')}",
+         "--store", gateway.path("data", "boxoffice.db")], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: os.path.exists(gateway.path("owner.sock")), "the owner")
+        gateway.process = gateway.spawn()
+        wait_for(lambda: [p for p in gateway.processes("boxoffice") if p != owner.pid],
+                 "the box office")
         gateway.process.send_signal(signal.SIGUSR1)
-        time.sleep(0.001)
-    assert "signal 10" not in gateway.error_log()
+        wait_for(lambda: gateway.ctl_json("status", check=None)["data"], "the master's next turn")
+    finally:
+        owner.terminate()
+        owner.wait()
+    gateway.wait_ready()
     rows = {r["process"]: r for r in gateway.ctl_json("show", "workers")["data"]}
     assert rows["boxoffice"]["starts"] == 1
 

@@ -16,6 +16,8 @@
 #include "conf/conf.h"
 
 #define ANSWER_MAX_BYTES (64u << 20)
+#define TRIES            5u
+#define TRY_AGAIN_MS     100
 
 void client_failure_fini(struct client_failure *f)
 {
@@ -23,37 +25,26 @@ void client_failure_fini(struct client_failure *f)
     buf_free(&f->hint);
 }
 
-static bool path_from_config(const char *file, const char *prefix, struct buf *out)
+enum which_path { PATH_SOCKET, PATH_PID_FILE };
+
+static const char *prefix_of(const struct options *o)
+{
+    return option_given(o, OPT_PREFIX) ? o->value[OPT_PREFIX] : "/";
+}
+
+static bool path_from_config(const struct options *o, enum which_path which, struct buf *out)
 {
     struct buf errors = {0};
-    struct conf *c = conf_load(file, prefix, &errors);
+    struct conf *c = conf_load(o->value[OPT_CONFIG], prefix_of(o), &errors);
     bool ok = c != NULL;
 
     if (ok)
-        buf_str(out, conf_process(c)->admin_socket);
+        buf_str(out,
+                which == PATH_SOCKET ? conf_process(c)->admin_socket : conf_process(c)->pid_file);
     if (c != NULL)
         conf_free(&c);
     buf_free(&errors);
     return ok;
-}
-
-void client_socket_path(const struct options *o, struct buf *out)
-{
-    const char *env = getenv("RUSHGATE_SOCKET");
-    const char *prefix = option_given(o, OPT_PREFIX) ? o->value[OPT_PREFIX] : "/";
-
-    if (option_given(o, OPT_SOCKET)) {
-        buf_str(out, o->value[OPT_SOCKET]);
-        return;
-    }
-    /* A file that does not load now may still be the one of a running daemon: the usual place then.
-     */
-    if (option_given(o, OPT_CONFIG) && path_from_config(o->value[OPT_CONFIG], prefix, out))
-        return;
-    if (!option_given(o, OPT_CONFIG) && !option_given(o, OPT_PREFIX) && env != NULL && *env != '\0')
-        buf_str(out, env);
-    else
-        conf_path(prefix, SLICE_LIT("run/rushgate.sock"), out);
 }
 
 static void fail(struct client_failure *f, enum ctl_error error, const char *hint, const char *fmt,
@@ -69,6 +60,40 @@ static void fail(struct client_failure *f, enum ctl_error error, const char *hin
     buf_vprintf(&f->message, fmt, ap);
     va_end(ap);
     buf_str(&f->hint, hint);
+}
+
+bool client_socket_path(const struct options *o, struct buf *out, struct client_failure *f)
+{
+    const char *env = getenv("RUSHGATE_SOCKET");
+
+    if (option_given(o, OPT_CONFIG) && access(o->value[OPT_CONFIG], R_OK) < 0) {
+        fail(f, CTL_USAGE, "without -c the usual place is tried", "%s: %s", o->value[OPT_CONFIG],
+             strerror(errno));
+        return false;
+    }
+    if (option_given(o, OPT_SOCKET))
+        buf_str(out, o->value[OPT_SOCKET]);
+    /* A file that does not load now may still be the one of a running daemon: the usual place then.
+     */
+    else if (option_given(o, OPT_CONFIG) && path_from_config(o, PATH_SOCKET, out))
+        return true;
+    else if (!option_given(o, OPT_CONFIG) && !option_given(o, OPT_PREFIX) && env != NULL &&
+             *env != '\0')
+        buf_str(out, env);
+    else
+        conf_path(prefix_of(o), SLICE_LIT("run/rushgate.sock"), out);
+    return true;
+}
+
+void client_pid_file(const struct options *o, const char *socket, struct buf *out)
+{
+    const char *slash = strrchr(socket, '/');
+
+    if (option_given(o, OPT_CONFIG) && path_from_config(o, PATH_PID_FILE, out))
+        return;
+    if (slash != NULL)
+        buf_add(out, socket, (size_t)(slash + 1 - socket));
+    buf_str(out, "rushgate.pid");
 }
 
 static void fail_connect(struct client_failure *f, int error, const char *path)
@@ -198,14 +223,15 @@ static json_t *parse_answer(const struct buf *line, struct client_failure *f)
     return NULL;
 }
 
-json_t *client_ask(const char *path, const struct options *o, uint64_t timeout_ns,
-                   struct client_failure *f)
+/* One conversation. *closed: it ended without an answer, which failure does not say yet. */
+static json_t *ask_once(const char *path, const struct options *o, uint64_t until,
+                        struct client_failure *f, bool *closed)
 {
-    uint64_t until = clock_mono_ns() + timeout_ns;
     struct buf out = {0}, in = {0};
     json_t *doc = NULL;
     int fd = connect_to(path, f), rc;
 
+    *closed = false;
     if (fd < 0)
         return NULL;
     write_request(o, &out);
@@ -216,10 +242,29 @@ json_t *client_ask(const char *path, const struct options *o, uint64_t timeout_n
         fail(f, CTL_TIMEOUT, "the command may have been carried out",
              "the daemon at %s does not answer in time", path);
     else
-        fail(f, CTL_FAILED, "the error log may say why", "the daemon at %s closed the connection",
-             path);
+        *closed = true;
     close(fd);
     buf_free(&out);
     buf_free(&in);
+    return doc;
+}
+
+json_t *client_ask(const char *path, const struct options *o, uint64_t timeout_ns,
+                   struct client_failure *f)
+{
+    uint64_t until = clock_mono_ns() + timeout_ns;
+    bool looks = ctl_commands[o->inv.id].permission == CTL_VIEW, closed = true;
+    json_t *doc = NULL;
+
+    for (unsigned tries = 0; closed && tries < (looks ? TRIES : 1); tries++) {
+        if (tries > 0)
+            (void)poll(NULL, 0, TRY_AGAIN_MS);
+        doc = ask_once(path, o, until, f, &closed);
+    }
+    if (closed)
+        fail(f, CTL_FAILED,
+             looks ? "is it stopping? the error log may say"
+                   : "is it stopping? the command may have been carried out: rushctl status",
+             "the daemon at %s closed the connection without an answer", path);
     return doc;
 }

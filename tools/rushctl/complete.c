@@ -90,8 +90,9 @@ static void offer_events(struct buf *out, struct options *o, struct slice begun)
     ask.words[1] = "sales";
     ask.words_n = 2;
     memset(ask.inv.flag, 0, sizeof ask.inv.flag);
-    client_socket_path(o, &path);
-    doc = client_ask(buf_cstr(&path), &ask, NAMES_WAIT_NS, &failure);
+    doc = client_socket_path(o, &path, &failure)
+              ? client_ask(buf_cstr(&path), &ask, NAMES_WAIT_NS, &failure)
+              : NULL;
     json_array_foreach(json_object_get(doc, "data"), i, row)
     {
         const char *name = json_string_value(json_object_get(row, "event"));

@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "conf/conf.h"
+#include "ctl/json.h"
 #include "ctl/manual.h"
 #include "output.h"
 #include "table.h"
 
+#define STATUS_WAIT_NS (2 * NS_PER_S)
 #define DEFAULT_CONFIG RUSHGATE_SYSCONFDIR "/rushgate/rushgate.yaml"
 
 static int print(struct buf *out)
@@ -25,12 +28,16 @@ static int print(struct buf *out)
 static int check_failed(const struct options *o, const char *file, struct buf *errors)
 {
     json_t *e = json_object(), *doc = json_object();
+    struct buf message = {0};
     int status;
 
     json_object_set_new(e, "code", json_string(ctl_errors[CTL_INVALID].code));
-    json_object_set_new(e, "message", json_sprintf("%s is invalid", file));
+    buf_printf(&message, "%s is invalid", file);
+    json_object_set_new(e, "message", ctl_text(buf_view(&message)));
     json_object_set_new(e, "hint", json_string(""));
-    json_object_set_new(e, "details", json_string(buf_cstr(errors)));
+    json_object_set_new(e, "details", ctl_text(buf_view(errors)));
+    json_object_set_new(e, "errors", ctl_error_list(buf_cstr(errors)));
+    json_object_set_new(e, "file", ctl_text(slice_str(file)));
     json_object_set_new(doc, "schema", json_string("rushgate.error/1"));
     json_object_set_new(doc, "error", e);
     if (option_given(o, OPT_JSON)) {
@@ -41,15 +48,57 @@ static int check_failed(const struct options *o, const char *file, struct buf *e
         status = ctl_errors[CTL_INVALID].exit_status;
     }
     json_decref(doc);
+    buf_free(&message);
     return status;
 }
 
-int local_CHECK(struct options *o)
+/* A running daemon's status; NULL: nobody answers. */
+static json_t *ask_status(const struct options *o)
 {
-    const char *file = o->inv.args_n > 0             ? o->inv.args[0]
-                       : option_given(o, OPT_CONFIG) ? o->value[OPT_CONFIG]
-                                                     : DEFAULT_CONFIG;
-    const char *prefix = option_given(o, OPT_PREFIX) ? o->value[OPT_PREFIX] : "/";
+    struct options ask = *o;
+    struct client_failure failure = {0};
+    struct buf path = {0};
+    json_t *doc = NULL;
+
+    ask.words[0] = "status";
+    ask.words_n = 1;
+    ask.inv = (struct ctl_invocation){.id = CMD_STATUS};
+    if (client_socket_path(o, &path, &failure))
+        doc = client_ask(buf_cstr(&path), &ask, STATUS_WAIT_NS, &failure);
+    client_failure_fini(&failure);
+    buf_free(&path);
+    return doc;
+}
+
+/* What is to be checked: what was named, else what the daemon runs, else the usual file. */
+struct subject {
+    const char *file, *prefix;
+    json_t *status; /* owned; file and prefix may live in it */
+};
+
+static void find_subject(const struct options *o, struct subject *s)
+{
+    const char *file, *prefix;
+    json_t *data;
+
+    *s = (struct subject){.file = DEFAULT_CONFIG, .prefix = "/"};
+    if (o->inv.args_n > 0) {
+        s->file = o->inv.args[0];
+    } else if (option_given(o, OPT_CONFIG)) {
+        s->file = o->value[OPT_CONFIG];
+    } else if ((s->status = ask_status(o)) != NULL) {
+        data = json_object_get(s->status, "data");
+        file = json_string_value(json_object_get(data, "config"));
+        prefix = json_string_value(json_object_get(data, "prefix"));
+        s->file = file != NULL ? file : s->file;
+        s->prefix = prefix != NULL ? prefix : s->prefix;
+    }
+    if (option_given(o, OPT_PREFIX))
+        s->prefix = o->value[OPT_PREFIX];
+}
+
+static int check_file(const struct options *o, const char *file, const char *prefix)
+{
     struct buf out = {0};
     struct conf *c = conf_load(file, prefix, &out);
     int status;
@@ -70,9 +119,20 @@ int local_CHECK(struct options *o)
         return status;
     }
     text_clean(&out, slice_str(file));
-    buf_printf(&out, ": ok (%u files, %u settings)\n", conf_files(c), conf_settings_set(c));
+    output_counts(&out, conf_files(c), conf_settings_set(c));
     conf_free(&c);
     return print(&out);
+}
+
+int local_CHECK(struct options *o)
+{
+    struct subject s;
+    int status;
+
+    find_subject(o, &s);
+    status = check_file(o, s.file, s.prefix);
+    json_decref(s.status);
+    return status;
 }
 
 /* --- help --- */
@@ -90,6 +150,22 @@ static void help_options(struct buf *out)
     }
 }
 
+static void legend_line(void *out, const char *heading, const char *field, const char *help,
+                        const char *when)
+{
+    buf_printf(out, "      %-13s  %-18s  %s%s\n", heading, field, help, when);
+}
+
+static void help_legend(struct buf *out, enum ctl_command_id id)
+{
+    const char *view = manual_view(id);
+
+    if (view == NULL)
+        return;
+    buf_str(out, "    Columns, and their names for --fields, --filter and --json:\n");
+    manual_legend(view, legend_line, out);
+}
+
 static void help_command(struct buf *out, enum ctl_command_id id)
 {
     buf_str(out, "rushctl ");
@@ -102,8 +178,81 @@ static void help_command(struct buf *out, enum ctl_command_id id)
         snprintf(name, sizeof name, "--%s %s", ctl_flags[f].name, ctl_flags[f].metavar);
         buf_printf(out, "    %-20s  %s\n", name, ctl_flags[f].help);
     }
+    help_legend(out, id);
     if (ctl_commands[id].permission == CTL_OPERATE)
         buf_str(out, "    For root, the daemon's user and members of the socket's group.\n");
+}
+
+/* --- help as a document --- */
+
+static void legend_row(void *rows, const char *heading, const char *field, const char *help,
+                       const char *when)
+{
+    json_array_append_new(rows, json_pack("{s:s, s:s, s:s+}", "heading", heading, "field", field,
+                                          "help", help, when));
+}
+
+static json_t *flag_rows(enum ctl_command_id id)
+{
+    json_t *rows = json_array();
+
+    for (unsigned f = 0; f < CTL_FLAG_COUNT; f++)
+        if (ctl_command_takes(id, (enum ctl_flag_id)f))
+            json_array_append_new(rows,
+                                  json_pack("{s:s, s:s, s:s}", "flag", ctl_flags[f].name, "value",
+                                            ctl_flags[f].metavar, "help", ctl_flags[f].help));
+    return rows;
+}
+
+static json_t *command_row(enum ctl_command_id id)
+{
+    const struct ctl_command *c = &ctl_commands[id];
+    json_t *row, *columns = json_array();
+    struct buf usage = {0};
+
+    ctl_usage(id, &usage);
+    if (manual_view(id) != NULL)
+        manual_legend(manual_view(id), legend_row, columns);
+    row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "command", c->words, "arguments",
+                    c->args, "usage", buf_cstr(&usage), "help", c->help, "permission",
+                    c->permission == CTL_OPERATE ? "operate" : "view", "flags", flag_rows(id),
+                    "columns", columns);
+    buf_free(&usage);
+    return row;
+}
+
+static json_t *option_rows(void)
+{
+    json_t *rows = json_array();
+
+    for (unsigned i = 0; i < OPT_COUNT; i++) {
+        const struct option_info *p = &option_infos[i];
+        json_array_append_new(rows, json_pack("{s:s, s:s, s:s}", "option", p->name, "value",
+                                              p->metavar, "help", p->help));
+    }
+    return rows;
+}
+
+static json_t *exit_rows(void)
+{
+    json_t *rows = json_array();
+
+    for (unsigned e = 0; e < CTL_ERROR_COUNT; e++)
+        json_array_append_new(rows, json_pack("{s:s, s:i, s:s}", "code", ctl_errors[e].code,
+                                              "status", ctl_errors[e].exit_status, "meaning",
+                                              ctl_errors[e].meaning));
+    return rows;
+}
+
+static int help_json(struct options *o, json_t *commands)
+{
+    json_t *doc =
+        json_pack("{s:s, s:[], s:{s:o, s:o, s:o}}", "schema", "rushgate.help/1", "warnings", "data",
+                  "commands", commands, "options", option_rows(), "errors", exit_rows());
+    int status = output_document(o, doc);
+
+    json_decref(doc);
+    return status;
 }
 
 static int help_all(void)
@@ -141,16 +290,27 @@ static bool help_covers(const char *words, const struct ctl_invocation *inv)
 
 int local_HELP(struct options *o)
 {
+    bool json = option_given(o, OPT_JSON);
+    json_t *rows = json_array();
     struct buf out = {0};
 
-    if (o->inv.args_n == 0)
-        return help_all();
-    for (unsigned i = 0; i < CMD_COUNT; i++)
-        if (ctl_commands[i].visible && help_covers(ctl_commands[i].words, &o->inv))
-            help_command(&out, (enum ctl_command_id)i);
+    for (unsigned i = 0; i < CMD_COUNT; i++) {
+        if (!ctl_commands[i].visible || !help_covers(ctl_commands[i].words, &o->inv))
+            continue;
+        json_array_append_new(rows, command_row((enum ctl_command_id)i));
+        help_command(&out, (enum ctl_command_id)i);
+    }
+    if (out.n > 0 && json) {
+        buf_free(&out);
+        return help_json(o, rows);
+    }
+    json_decref(rows);
     if (out.n == 0)
         return output_error(o, CTL_USAGE, "there is no such command", "rushctl help lists them");
-    return print(&out);
+    if (o->inv.args_n > 0)
+        return print(&out);
+    buf_free(&out);
+    return help_all();
 }
 
 int local_PRINT_VERSION(struct options *o)

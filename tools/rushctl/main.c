@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "client.h"
 #include "local.h"
 #include "output.h"
+#include "proc/orphans.h"
 #include "watch.h"
 
 #define ANSWER_NS       (10 * NS_PER_S)
@@ -51,11 +53,40 @@ static uint64_t answer_time(const struct options *o)
     return o->inv.id == CMD_RELOAD ? wait_of(o) + ANSWER_NS : ANSWER_NS;
 }
 
+/* Nobody answers, but what a killed master has left may still serve: say so. */
+static void add_orphans(const struct options *o, const char *path, struct client_failure *f)
+{
+    struct orphans left;
+    struct buf pid_file = {0};
+    unsigned workers = 0;
+
+    if (f->error != CTL_NOT_RUNNING)
+        return;
+    log_set_level(LOG_LEVEL_ERROR); /* a list that is somebody else's is no concern here */
+    client_pid_file(o, path, &pid_file);
+    orphans_find(&left, buf_cstr(&pid_file));
+    for (unsigned i = 0; i < left.n; i++)
+        workers += left.all[i].kind == 'w';
+    if (left.n > 0) {
+        buf_clear(&f->message);
+        buf_clear(&f->hint);
+        buf_printf(&f->message,
+                   "the master is gone (nobody answers on %s), but %u of its processes are there: "
+                   "%u worker%s may still serve",
+                   path, left.n, workers, workers == 1 ? "" : "s");
+        buf_str(&f->hint, "start rushgate again: it takes over from them");
+    }
+    orphans_free(&left);
+    buf_free(&pid_file);
+}
+
 static json_t *ask(const struct options *o, const char *path, int *status)
 {
     struct client_failure failure = {0};
     json_t *doc = client_ask(path, o, answer_time(o), &failure);
 
+    if (doc == NULL)
+        add_orphans(o, path, &failure);
     if (doc == NULL)
         *status = output_failure(o, &failure);
     return doc;
@@ -172,12 +203,14 @@ static int finish(const struct options *o, const char *path, json_t *doc)
 
 static int run_remote(const struct options *o)
 {
+    struct client_failure failure = {0};
     struct buf path = {0};
     json_t *doc;
     int status = 0;
 
-    client_socket_path(o, &path);
-    if (o->watch_s > 0) {
+    if (!client_socket_path(o, &path, &failure)) {
+        status = output_failure(o, &failure);
+    } else if (o->watch_s > 0) {
         status = watch_run(o, buf_cstr(&path));
     } else {
         doc = ask(o, buf_cstr(&path), &status);

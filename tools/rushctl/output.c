@@ -321,6 +321,12 @@ static void print_status(const struct options *o, const json_t *doc, struct buf 
     buf_free(&line);
 }
 
+void output_counts(struct buf *out, long long files, long long settings)
+{
+    buf_printf(out, ": ok (%lld file%s, %lld setting%s)\n", files, files == 1 ? "" : "s", settings,
+               settings == 1 ? "" : "s");
+}
+
 static void print_reload(const json_t *doc, struct buf *out)
 {
     const json_t *d = json_object_get(doc, "data"), *ch;
@@ -329,9 +335,8 @@ static void print_reload(const json_t *doc, struct buf *out)
 
     buf_str(out, "check    ");
     text_clean(out, slice_str(text_of(d, "file")));
-    buf_printf(out, ": ok (%lld files, %lld settings)\n",
-               (long long)json_integer_value(json_object_get(d, "files")),
-               (long long)json_integer_value(json_object_get(d, "settings")));
+    output_counts(out, json_integer_value(json_object_get(d, "files")),
+                  json_integer_value(json_object_get(d, "settings")));
     json_array_foreach(json_object_get(d, "changes"), i, ch)
     {
         bool applied = json_is_true(json_object_get(ch, "applied"));

@@ -17,6 +17,9 @@ int output_error(const struct options *o, enum ctl_error error, const char *mess
 int output_failure(const struct options *o, const struct client_failure *f);
 int output_complaint(const struct options *o, const struct ctl_complaint *c);
 
+/* ": ok (1 file, 3 settings)" and the line's end: of a configuration that was checked. */
+void output_counts(struct buf *out, long long files, long long settings);
+
 /* Prints a document of the daemon, an error document too; returns the exit status. */
 int output_document(const struct options *o, json_t *doc);
 

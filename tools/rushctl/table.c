@@ -12,14 +12,14 @@
 
 #include "base/check.h"
 
-enum kind { TEXT, COUNT, SECONDS, RATE };
+enum kind { TEXT, COUNT, SECONDS, RATE, EXTRA };
 
 static const struct column {
     const char *view, *field, *heading;
     enum kind kind;
 } columns[] = {
-#define COLUMN(view, field, heading, kind) {view, field, heading, kind},
-#include "columns.def"
+#define COLUMN(view, field, heading, kind, help) {view, field, heading, kind},
+#include "ctl/columns.def"
 #undef COLUMN
 };
 
@@ -184,7 +184,7 @@ static void choose_columns(struct grid *g, const json_t *rows, const char *field
         return;
     }
     for (size_t i = 0; i < COLUMNS_N; i++)
-        if (strcmp(columns[i].view, g->view) == 0 &&
+        if (strcmp(columns[i].view, g->view) == 0 && columns[i].kind != EXTRA &&
             (columns[i].kind != RATE || json_array_size(rows) > 0) &&
             any_row_has(rows, columns[i].field))
             add_column(g, slice_str(columns[i].field));

@@ -36,8 +36,10 @@ static void print_json(json_t *obj)
 
 static void print_verdict(const struct audit *a, const struct tally *t)
 {
-    printf("sold %lld/%lld · oversold %llu · duplicates %llu · lost %llu · over-limit %llu",
-           (long long)a->sold, (long long)a->quota, (unsigned long long)a->oversold,
+    printf("sold %lld/%lld (%lld paid, %lld held) · oversold %llu · duplicates %llu · lost %llu · "
+           "over-limit %llu",
+           (long long)a->sold, (long long)a->quota, (long long)a->paid,
+           (long long)(a->sold - a->paid), (unsigned long long)a->oversold,
            (unsigned long long)a->duplicates, (unsigned long long)a->lost,
            (unsigned long long)a->over_limit);
     if (t != NULL)

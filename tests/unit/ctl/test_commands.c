@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "ctl/commands.h"
+#include "ctl/json.h"
 #include "ctl/errors.h"
 #include "ctl/manual.h"
 #include "ctl/peer.h"
@@ -146,6 +147,33 @@ static void test_permission(void **state)
     assert_true(peer_may(&operator_peer, CTL_OPERATE));
 }
 
+static void expect_row(const json_t *row, const char *file, int line, int column, const char *text)
+{
+    const char *have = json_string_value(json_object_get(row, "file"));
+
+    assert_string_equal(have != NULL ? have : "", file);
+    assert_int_equal(json_integer_value(json_object_get(row, "line")), line);
+    assert_int_equal(json_integer_value(json_object_get(row, "column")), column);
+    assert_string_equal(json_string_value(json_object_get(row, "message")), text);
+}
+
+static void test_error_list(void **state)
+{
+    json_t *rows = ctl_error_list("/a:b/c.yaml:12:3: error: no: such error: x\n"
+                                  "   12 | \"q: error: not one\"\n"
+                                  "      | ^~~ hint\n"
+                                  "d.yaml: error: cannot be read\n"
+                                  "error: out of everything\n"
+                                  "2 errors");
+
+    (void)state;
+    assert_int_equal(json_array_size(rows), 3);
+    expect_row(json_array_get(rows, 0), "/a:b/c.yaml", 12, 3, "no: such error: x");
+    expect_row(json_array_get(rows, 1), "d.yaml", 0, 0, "cannot be read");
+    expect_row(json_array_get(rows, 2), "", 0, 0, "out of everything");
+    json_decref(rows);
+}
+
 static void test_errors(void **state)
 {
     (void)state;
@@ -187,6 +215,7 @@ int main(void)
         cmocka_unit_test(test_durations),
         cmocka_unit_test(test_table_is_sound),
         cmocka_unit_test(test_permission),
+        cmocka_unit_test(test_error_list),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_manual_is_current),
     };

@@ -359,6 +359,49 @@ static void test_reload(void **state)
     close(fd);
 }
 
+/* A reload that brings workers back waits for them, and says so when the time is over. */
+static void test_reload_after_drain(void **state)
+{
+    int fd = dial();
+    struct ctl_reload_result res = result(true);
+    json_t *doc, *data;
+
+    (void)state;
+    res.workers_acked = res.workers_total = 1;
+    atomic_store(&control->slots[CONTROL_KEEPER].state, SLOT_READY);
+    atomic_store(&control->slots[1].state, SLOT_STARTING);
+    start_reload(fd, "{\"v\":1,\"argv\":[\"reload\"],\"flags\":{\"wait\":\"5s\"}}\n");
+    reload_done(reload_request, &res);
+    for (int i = 0; i < 3; i++)
+        loop_turn(&loop);
+    assert_int_equal(recv(fd, &(char){0}, 1, MSG_DONTWAIT), -1);
+    atomic_store(&control->slots[1].state, SLOT_READY);
+    doc = hear(fd);
+    data = json_object_get(doc, "data");
+    assert_int_equal(json_integer_value(json_object_get(data, "processes_on_it")), 3);
+    assert_int_equal(json_integer_value(json_object_get(data, "processes_total")), 3);
+    json_decref(doc);
+
+    atomic_store(&control->slots[1].state, SLOT_STARTING);
+    start_reload(fd, "{\"v\":1,\"argv\":[\"reload\"],\"flags\":{\"wait\":\"50ms\"}}\n");
+    reload_done(reload_request, &res);
+    expect_error(hear(fd), "timed_out");
+
+    /* Who does not wait is told how far it is. */
+    start_reload(fd, "{\"v\":1,\"argv\":[\"reload\"],\"flags\":{\"wait\":\"0s\"}}\n");
+    reload_done(reload_request, &res);
+    doc = hear(fd);
+    data = json_object_get(doc, "data");
+    assert_int_equal(json_integer_value(json_object_get(data, "processes_on_it")), 1);
+    assert_int_equal(json_integer_value(json_object_get(data, "processes_total")), 3);
+    json_decref(doc);
+
+    /* The server ends while somebody waits. */
+    start_reload(fd, "{\"v\":1,\"argv\":[\"reload\"]}\n");
+    reload_done(reload_request, &res);
+    close(fd);
+}
+
 /* A client that leaves, or the server's end, while a request is with the master: nothing is left
  * over (AddressSanitizer looks on). */
 static void test_client_leaves_early(void **state)
@@ -454,6 +497,25 @@ static void test_listen(void **state)
     assert_int_equal(ctl_listen("/tmp/x-rushgate", 0660, "no-such-group-here", &gid), -ENOENT);
 }
 
+/* The group that the caller wants where the configuration names none. */
+static void test_listen_for(void **state)
+{
+    char other[80];
+    struct stat st;
+    gid_t gid, want = geteuid() == 0 ? 12 : getegid();
+    int fd;
+
+    (void)state;
+    snprintf(other, sizeof other, "%s/o", dir);
+    fd = ctl_listen_for(other, 0660, "", want, &gid);
+    assert_true(fd >= 0);
+    assert_int_equal(stat(other, &st), 0);
+    assert_int_equal(st.st_gid, want);
+    assert_int_equal(gid, want);
+    close(fd);
+    unlink(other);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -462,7 +524,7 @@ int main(void)
         TEST(test_status),        TEST(test_bad_input),           TEST(test_endless_line),
         TEST(test_reload),        TEST(test_client_leaves_early), TEST(test_stop_drain_reopen),
         TEST(test_no_box_office), TEST(test_too_many_clients),    TEST(test_half_close),
-        TEST(test_listen),
+        TEST(test_listen),        TEST(test_reload_after_drain),  TEST(test_listen_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
