@@ -91,19 +91,13 @@ struct ctl_config {
 };
 
 /*
- * Binds the control socket: mode as configured, group by name ("" leaves it). A socket file that
- * nobody listens on any more is replaced. Returns the descriptor (close-on-exec, non-blocking) with
- * *gid the group of the file, or -errno; -EADDRINUSE when another master is there, -ENOENT when the
- * group or the directory does not exist.
+ * Binds the control socket: mode as configured, group by name. Where `group` is "" the socket gets
+ * the group `otherwise`: that of the user whom a master that is root runs its children as, who thus
+ * may use rushctl; (gid_t)-1 leaves it. A socket file that nobody listens on any more is replaced.
+ * Returns the descriptor (close-on-exec, non-blocking) with *gid the group of the file, or -errno;
+ * -EADDRINUSE when another master is there, -ENOENT when the group or the directory does not exist.
  */
-int ctl_listen(const char *path, mode_t mode, const char *group, gid_t *gid)
-    __attribute__((warn_unused_result));
-
-/*
- * The same; where `group` is "" the socket gets the group `otherwise`: that of the user whom a
- * master that is root runs its children as, who thus may use rushctl. (gid_t)-1 leaves it.
- */
-int ctl_listen_for(const char *path, mode_t mode, const char *group, gid_t otherwise, gid_t *gid)
+int ctl_listen(const char *path, mode_t mode, const char *group, gid_t otherwise, gid_t *gid)
     __attribute__((warn_unused_result));
 
 /* Starts to accept. NULL when memory is out. */

@@ -25,12 +25,7 @@ static int group_id(const char *group, gid_t *gid)
     return 0;
 }
 
-int ctl_listen(const char *path, mode_t mode, const char *group, gid_t *gid)
-{
-    return ctl_listen_for(path, mode, group, (gid_t)-1, gid);
-}
-
-int ctl_listen_for(const char *path, mode_t mode, const char *group, gid_t otherwise, gid_t *gid)
+int ctl_listen(const char *path, mode_t mode, const char *group, gid_t otherwise, gid_t *gid)
 {
     struct addr addr;
     struct addr_listen how = {.backlog = 64, .mode = mode};

@@ -112,8 +112,8 @@ bool control_bind(struct master *m, struct buf *err)
 {
     const struct conf_process *p = m->process;
 
-    m->ctl_fd =
-        ctl_listen(p->admin_socket, p->admin_socket_mode, p->admin_socket_group, &m->ctl_group);
+    m->ctl_fd = ctl_listen(p->admin_socket, p->admin_socket_mode, p->admin_socket_group,
+                           m->run_as.change ? m->run_as.gid : (gid_t)-1, &m->ctl_group);
     if (m->ctl_fd >= 0)
         return true;
     buf_printf(err, "cannot listen on %s: %s", p->admin_socket,

@@ -124,7 +124,7 @@ static int setup(void **state)
     atomic_store(&control->workers, 2);
     atomic_store(&control->slots[0].state, SLOT_READY);
     atomic_store(&control->slots[0].heartbeat_ns, clock_mono_ns());
-    listen_fd = ctl_listen(path, 0660, "", &gid);
+    listen_fd = ctl_listen(path, 0660, "", (gid_t)-1, &gid);
     assert_true(listen_fd >= 0);
     cfg = (struct ctl_config){.loop = &loop,
                               .listen_fd = listen_fd,
@@ -493,8 +493,9 @@ static void test_listen(void **state)
     (void)state;
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0660);
-    assert_int_equal(ctl_listen(path, 0660, "", &gid), -EADDRINUSE);
-    assert_int_equal(ctl_listen("/tmp/x-rushgate", 0660, "no-such-group-here", &gid), -ENOENT);
+    assert_int_equal(ctl_listen(path, 0660, "", (gid_t)-1, &gid), -EADDRINUSE);
+    assert_int_equal(ctl_listen("/tmp/x-rushgate", 0660, "no-such-group-here", (gid_t)-1, &gid),
+                     -ENOENT);
 }
 
 /* The group that the caller wants where the configuration names none. */
@@ -507,7 +508,7 @@ static void test_listen_for(void **state)
 
     (void)state;
     snprintf(other, sizeof other, "%s/o", dir);
-    fd = ctl_listen_for(other, 0660, "", want, &gid);
+    fd = ctl_listen(other, 0660, "", want, &gid);
     assert_true(fd >= 0);
     assert_int_equal(stat(other, &st), 0);
     assert_int_equal(st.st_gid, want);
