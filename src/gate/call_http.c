@@ -3,10 +3,9 @@
  * The upstream phase over plain HTTP/1.1: the request is passed on without its hop-by-hop headers
  * and without an identity that nobody vouched for; the response comes back the same way.
  */
-#include <arpa/inet.h>
-
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/ip.h"
 #include "gate/request.h"
 #include "http/headers.h"
 
@@ -14,14 +13,9 @@
 
 static struct slice address_text(struct gate_request *q)
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    char text[INET6_ADDRSTRLEN];
-    const uint8_t *a = q->http->peer;
+    char text[IP_TEXT_MAX];
 
-    if (memcmp(a, mapped, sizeof(mapped)) == 0)
-        inet_ntop(AF_INET, a + 12, text, sizeof(text));
-    else
-        inet_ntop(AF_INET6, a, text, sizeof(text));
+    ip_text(q->http->peer, text);
     return arena_dup(&q->http->arena, slice_str(text));
 }
 
