@@ -54,6 +54,19 @@ void call_put(struct gate_call *c)
     g->free_calls_n++;
 }
 
+struct gate_request *call_finish(struct gate_call *c, bool failed)
+{
+    struct gate *g = c->gate;
+    struct gate_request *q = c->request;
+
+    if (failed)
+        metric_add(&g->ctx.metrics->counter[METRIC_upstream_failures], 1);
+    if (q != NULL)
+        q->upstream_ns = loop_now(g->ctx.loop) - q->upstream_start_ns;
+    call_put(c);
+    return q;
+}
+
 void call_abandon(struct gate_request *q)
 {
     struct gate_call *c = q->call;

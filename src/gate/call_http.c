@@ -150,18 +150,12 @@ static void pass_response(struct gate_request *q, const struct http_response *re
 
 static void on_response(struct http_call *call, const struct http_response *resp)
 {
-    struct gate_call *c = CONTAINER_OF(call, struct gate_call, u.http);
-    struct gate *g = c->gate;
-    struct gate_request *q = c->request;
+    bool ok = resp->error == HTTP_CALL_OK;
+    struct gate_request *q = call_finish(CONTAINER_OF(call, struct gate_call, u.http), !ok);
 
-    if (resp->error != HTTP_CALL_OK)
-        metric_add(&g->ctx.metrics->counter[METRIC_upstream_failures], 1);
-    if (q != NULL)
-        q->upstream_ns = loop_now(g->ctx.loop) - q->upstream_start_ns;
-    call_put(c);
     if (q == NULL)
         return;
-    if (resp->error == HTTP_CALL_OK)
+    if (ok)
         pass_response(q, resp);
     else
         refuse_by_error(q, resp);

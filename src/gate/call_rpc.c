@@ -190,17 +190,10 @@ static void answer_message(struct gate_request *q, const struct rpc_reply *reply
     gate_answer(q, status, SLICE_LIT("application/json"), extra, buf_view(&g->body));
 }
 
-static void on_reply(struct rpc_call *rpc, const struct rpc_reply *reply)
+static void on_reply(struct rpc_call *call, const struct rpc_reply *reply)
 {
-    struct gate_call *c = CONTAINER_OF(rpc, struct gate_call, u.rpc);
-    struct gate *g = c->gate;
-    struct gate_request *q = c->request;
+    struct gate_request *q = call_finish(CONTAINER_OF(call, struct gate_call, u.rpc), reply->local);
 
-    if (reply->local)
-        metric_add(&g->ctx.metrics->counter[METRIC_upstream_failures], 1);
-    if (q != NULL)
-        q->upstream_ns = loop_now(g->ctx.loop) - q->upstream_start_ns;
-    call_put(c);
     if (q == NULL)
         return;
     if (reply->status == RPC_OK)

@@ -204,6 +204,9 @@ void totals_stop(struct gate *g);
 struct gate_call *call_get(struct gate_request *q, bool is_rpc, bool idempotent);
 /* Back to the free list; unpins. */
 void call_put(struct gate_call *c);
+/* The call has its outcome; failed: by connection, deadline or protocol. Gives the call back and
+ * returns the request that waits for it, or NULL: its client left. */
+struct gate_request *call_finish(struct gate_call *c, bool failed);
 /* The client of q left: cancels an idempotent call, lets any other finish without it. */
 void call_abandon(struct gate_request *q);
 
