@@ -19,7 +19,7 @@ struct admin {
     struct health *health;    /* owned */
     struct sales *sales;      /* owned */
     struct admin_http *http;  /* owned; NULL: no listener */
-    struct bank_ref conf;     /* in use; pinned by our slot */
+    struct bank_ref conf;     /* in use; held by our slot */
     struct loop_timer follow; /* looks for a new configuration */
 };
 
@@ -59,11 +59,11 @@ uint64_t admin_adopt(struct admin *a)
                   (unsigned long long)now.generation);
         return a->conf.generation;
     }
-    /* Nothing may look at the old one after the pin has moved. */
+    /* Nothing may look at the old one once it is let go. */
     health_follow(a->health, root);
     a->conf = now;
     atomic_store_explicit(&slot->generation, now.generation, memory_order_release);
-    slot_pin(slot, now.generation);
+    slot_hold(slot, now.generation, bank_bit(now.bank));
     return now.generation;
 }
 

@@ -6,7 +6,7 @@
  * The keeper may block where a worker may not: the access log is written with plain write(2).
  *
  * It follows the configuration by itself (a look at the bank zone every 100 ms) and publishes in
- * its slot which generation it uses (`generation`, slot_pin). Heartbeat, state and loop lag of the
+ * its slot which generation it uses (`generation`, slot_hold). Heartbeat, state and loop lag of the
  * slot are the keeper's own business.
  */
 #ifndef ADMIN_ADMIN_H

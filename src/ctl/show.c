@@ -65,6 +65,19 @@ static void put_published(json_t *row, const struct slot *s, bool publishes)
     }
 }
 
+static bool publishes_config(unsigned slot)
+{
+    return slot != CONTROL_BOXOFFICE;
+}
+
+/* Of the banks it holds one is that of the generation in use. */
+static int older_generations(const struct slot *s)
+{
+    int held = __builtin_popcountll(get64(&s->held_banks));
+
+    return held > 0 ? held - 1 : 0;
+}
+
 static json_t *process_row(const struct ctl *c, unsigned i)
 {
     const struct slot *s = &c->cfg.control->slots[i];
@@ -80,7 +93,9 @@ static json_t *process_row(const struct ctl *c, unsigned i)
     put_int(row, "slot", i);
     put_int(row, "pid", get32(&s->pid));
     json_object_set_new(row, "state", json_string(slot_state_name(state)));
-    put_published(row, s, i != CONTROL_BOXOFFICE);
+    put_published(row, s, publishes_config(i));
+    json_object_set_new(row, "older_generations",
+                        publishes_config(i) ? json_integer(older_generations(s)) : json_null());
     json_object_set_new(row, "heartbeat_age_s",
                         alive && beat != 0 ? ctl_seconds(now > beat ? now - beat : 0)
                                            : json_null());

@@ -4,8 +4,8 @@
  *
  * The current generation serves requests that start now; each request pins the one it started with.
  * When the last request of an older one is answered it is retired here, and the worker's next
- * publish of gate_oldest_generation lets the master reuse its bank. All of this is private memory
- * of one process: if the worker dies, the master clears its slot and nothing is left pinned.
+ * publish of gate_banks lets the master reuse its bank. All of this is private memory of one
+ * process: if the worker dies, the master clears its slot and nothing is left pinned.
  */
 #include "gate/gate.h"
 
@@ -125,6 +125,7 @@ int gate_adopt(struct gate *g, struct bank_ref next)
         return -ENOMEM;
     gen->root = root;
     gen->number = next.generation;
+    gen->bank = next.bank;
     list_add(&g->generations, &gen->node);
     rc = generation_prepare(g, gen);
     if (rc < 0) {
@@ -182,9 +183,13 @@ uint64_t gate_generation(const struct gate *g)
     return g->current->number;
 }
 
-uint64_t gate_oldest_generation(const struct gate *g)
+uint64_t gate_banks(const struct gate *g)
 {
-    return CONTAINER_OF(g->generations.next, struct generation, node)->number;
+    uint64_t banks = 0;
+
+    LIST_EACH (it, &g->generations)
+        banks |= bank_bit(CONTAINER_OF(it, struct generation, node)->bank);
+    return banks;
 }
 
 uint32_t gate_connections(const struct gate *g)

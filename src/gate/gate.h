@@ -5,7 +5,7 @@
  *
  * It owns the HTTP server, the upstream clients and the generations of the configuration that
  * requests still use. The worker's loop tells it of a new generation; the gate tells the worker
- * which is the oldest one in use, which the worker publishes so that the master may reuse the bank.
+ * which banks it reads, which the worker publishes so that the master may reuse the others.
  */
 #ifndef GATE_GATE_H
 #define GATE_GATE_H
@@ -44,8 +44,8 @@ int gate_listen(struct gate *g, int fd) __attribute__((warn_unused_result));
 int gate_adopt(struct gate *g, struct bank_ref next) __attribute__((warn_unused_result));
 
 uint64_t gate_generation(const struct gate *g);
-/* Lowest generation that a request or the gate itself still uses. */
-uint64_t gate_oldest_generation(const struct gate *g);
+/* The banks that a request or the gate itself still uses, a bit each. */
+uint64_t gate_banks(const struct gate *g);
 
 uint32_t gate_connections(const struct gate *g);
 uint32_t gate_requests(const struct gate *g);

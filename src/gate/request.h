@@ -54,6 +54,7 @@ struct generation {
     struct list node;             /* on gate.generations, oldest first */
     const struct conf_root *root; /* in its bank */
     uint64_t number;
+    unsigned bank;
     uint32_t requests;                /* that pin it, upstream calls without a client included */
     struct gate_upstream **upstreams; /* by index of root->upstreams; owned array */
     struct route_info *routes;        /* by index of root->routes; owned array */

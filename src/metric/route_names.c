@@ -26,17 +26,19 @@ void route_names_init(struct route_names *n, struct metric_zone *z, unsigned slo
     n->slots = slots;
 }
 
-void route_names_begin(struct route_names *n, uint64_t generation, uint64_t lowest_held)
+void route_names_begin(struct route_names *n, uint64_t generation, uint64_t adopted,
+                       uint64_t in_use)
 {
     n->generation = generation;
-    /* The current generation is held even when no process is there: the next one starts with it. */
-    n->lowest_held = lowest_held < generation - 1 ? lowest_held : generation - 1;
+    /* When no process is there: the next one starts with the current generation. */
+    n->adopted = adopted < generation - 1 ? adopted : generation - 1;
+    n->in_use = in_use;
     n->without_index = 0;
 }
 
 static bool may_change_hands(const struct route_names *n, const struct route_name *r)
 {
-    return r->text[0] == '\0' || (!r->wanted && r->hidden != 0 && r->hidden <= n->lowest_held);
+    return r->text[0] == '\0' || (!r->wanted && r->hidden != 0 && r->hidden <= n->adopted);
 }
 
 /* A free one, or the one that was hidden first; 0: none. */
@@ -84,7 +86,7 @@ static void show(char slot[METRIC_NAME_MAX], const char *name)
     __atomic_store_n(slot, name[0], __ATOMIC_RELEASE);
 }
 
-/* No process counts in it: none holds a generation that names it. */
+/* No process counts in it: no bank in use names it. */
 static void zero(struct route_names *n, uint32_t i)
 {
     for (unsigned s = 0; s < n->slots; s++) {
@@ -97,19 +99,20 @@ static void zero(struct route_names *n, uint32_t i)
     }
 }
 
-static void commit_one(struct route_names *n, uint32_t i)
+static void commit_one(struct route_names *n, uint32_t i, uint64_t bank)
 {
     struct route_name *r = &n->all[i];
     char *slot = n->zone->route_name[i];
 
+    r->banks &= ~bank;
     if (r->wanted) {
         if (r->fresh)
             zero(n, i);
         if (r->fresh || r->hidden != 0)
             show(slot, r->text);
-        r->named = n->generation;
+        r->banks |= bank;
         r->hidden = 0;
-    } else if (r->hidden == 0 && r->named < n->lowest_held) {
+    } else if (r->hidden == 0 && (r->banks & n->in_use) == 0) {
         /* Release: whoever sees the generation that is published next does not see the name. */
         __atomic_store_n(slot, '\0', __ATOMIC_RELEASE);
         r->hidden = n->generation;
@@ -117,11 +120,17 @@ static void commit_one(struct route_names *n, uint32_t i)
     r->wanted = r->fresh = false;
 }
 
-void route_names_commit(struct route_names *n)
+void route_names_again(struct route_names *n, unsigned bank)
+{
+    for (uint32_t i = 1; i < METRIC_ROUTES; i++)
+        n->all[i].wanted = (n->all[i].banks >> bank & 1) != 0;
+}
+
+void route_names_commit(struct route_names *n, unsigned bank)
 {
     for (uint32_t i = 1; i < METRIC_ROUTES; i++)
         if (n->all[i].text[0] != '\0')
-            commit_one(n, i);
+            commit_one(n, i, UINT64_C(1) << bank);
 }
 
 void route_names_abort(struct route_names *n)

@@ -2,8 +2,7 @@
 /*
  * Which health word of the control zone belongs to which endpoint address. An address keeps its
  * word over reloads, so that what the keeper has found out survives them; when all words are taken,
- * the one whose address has not been configured for longest is given away. Word 0 is nobody's and
- * never set.
+ * one whose address no configuration in use names is given away. Word 0 is nobody's and never set.
  */
 #include "config.h"
 
@@ -14,9 +13,8 @@
 #include "base/log.h"
 #include "proc/master.h"
 
-/* A free entry, or the longest unused of those that neither this generation nor the one before
- * names. */
-static uint32_t pick(const struct master *m, uint64_t generation)
+/* A free entry, or one that no configuration in use names, nor the one that is being compiled. */
+static uint32_t pick(const struct master *m)
 {
     uint32_t best = 0;
 
@@ -24,31 +22,53 @@ static uint32_t pick(const struct master *m, uint64_t generation)
         const struct endpoint_index *e = &m->endpoints[i];
         if (e->address == NULL)
             return i;
-        if (e->generation + 1 < generation &&
-            (best == 0 || e->generation < m->endpoints[best].generation))
+        if (best == 0 && !e->wanted && (e->banks & m->endpoints_in_use) == 0)
             best = i;
     }
     return best;
 }
 
-uint32_t endpoint_index(struct master *m, const char *address, uint64_t generation)
+void endpoints_begin(struct master *m, uint64_t in_use)
+{
+    m->endpoints_in_use = in_use;
+    for (uint32_t i = 1; i < CONTROL_ENDPOINTS; i++)
+        m->endpoints[i].wanted = false;
+}
+
+uint32_t endpoint_index(struct master *m, const char *address)
 {
     uint32_t i;
 
     for (i = 1; i < CONTROL_ENDPOINTS; i++) {
         struct endpoint_index *e = &m->endpoints[i];
         if (e->address != NULL && strcmp(e->address, address) == 0) {
-            e->generation = generation;
+            e->wanted = true;
             return i;
         }
     }
-    i = pick(m, generation);
+    i = pick(m);
     if (i == 0) {
         log_warn("more than %d endpoints: the health of %s is not shown to workers",
                  CONTROL_ENDPOINTS - 1, address);
         return 0;
     }
     free(m->endpoints[i].address);
-    m->endpoints[i] = (struct endpoint_index){xstrdup(address), generation};
+    m->endpoints[i] = (struct endpoint_index){.address = xstrdup(address), .wanted = true};
     return i;
+}
+
+void endpoints_again(struct master *m, unsigned bank)
+{
+    for (uint32_t i = 1; i < CONTROL_ENDPOINTS; i++)
+        m->endpoints[i].wanted = (m->endpoints[i].banks & bank_bit(bank)) != 0;
+}
+
+void endpoints_commit(struct master *m, unsigned bank)
+{
+    for (uint32_t i = 1; i < CONTROL_ENDPOINTS; i++) {
+        struct endpoint_index *e = &m->endpoints[i];
+        e->banks &= ~bank_bit(bank);
+        if (e->wanted)
+            e->banks |= bank_bit(bank);
+    }
 }

@@ -102,8 +102,9 @@ struct reload {
 enum stop_stage { STOP_NOT, STOP_WORKERS, STOP_KEEPER, STOP_BOXOFFICE, STOP_DONE };
 
 struct endpoint_index {
-    char *address;       /* owned; NULL free */
-    uint64_t generation; /* last one that named it */
+    char *address;  /* owned; NULL free */
+    uint64_t banks; /* bit i: the configuration in bank i names it */
+    bool wanted;    /* by the configuration that is being compiled */
 };
 
 struct master {
@@ -137,6 +138,7 @@ struct master {
     bool ready;  /* all children have been, once */
     bool failed; /* start-up failed: exit status 1 */
     struct endpoint_index endpoints[CONTROL_ENDPOINTS];
+    uint64_t endpoints_in_use; /* banks that were in use at endpoints_begin */
     struct route_names routes;
     char boxoffice_socket[PATH_MAX]; /* where the configured path is a link to; "": no link */
 };
@@ -175,7 +177,13 @@ void embedded_cleanup(struct master *m);
 void embedded_exec(const struct master *m, int ready_fd) __attribute__((noreturn));
 
 /* endpoints.c */
-uint32_t endpoint_index(struct master *m, const char *address, uint64_t generation);
+/* Before a configuration is compiled; in_use: bank_in_use. */
+void endpoints_begin(struct master *m, uint64_t in_use);
+uint32_t endpoint_index(struct master *m, const char *address);
+/* In place of compiling: the endpoints of the configuration in that bank, which is in use. */
+void endpoints_again(struct master *m, unsigned bank);
+/* The configuration is published next, in that bank. */
+void endpoints_commit(struct master *m, unsigned bank);
 
 /* reload.c */
 /* Compiles and publishes the first generation. False with errors. */

@@ -37,7 +37,7 @@ static uint32_t endpoint_stat(void *arg, const char *address)
 {
     struct master *m = arg;
 
-    return endpoint_index(m, address, bank_current(m->banks).generation + 1);
+    return endpoint_index(m, address);
 }
 
 static uint32_t limit_stat(void *arg, const char *name)
@@ -55,9 +55,8 @@ static void publish_failed(int rc, size_t size, unsigned holder, struct master *
                    size, m->banks->bank_size);
     else if (rc == -EBUSY)
         buf_printf(errors,
-                   "all %u banks are in use: slot %u still has requests of generation %" PRIu64
-                   "\n",
-                   BANK_COUNT, holder, (uint64_t)m->control->slots[holder].oldest_generation);
+                   "all %u banks are in use: slot %u alone still has requests of %d generations\n",
+                   BANK_COUNT, holder, __builtin_popcountll(m->control->slots[holder].held_banks));
     else
         buf_printf(errors, "publishing failed: %s\n", strerror(-rc));
 }
@@ -65,15 +64,19 @@ static void publish_failed(int rc, size_t size, unsigned holder, struct master *
 /* The indexes that compiling chose become valid only with a publication that cannot fail. */
 static int publish_blob(struct master *m, struct slice blob, uint64_t generation, unsigned *holder)
 {
-    int rc = bank_publishable(m->banks, m->control, blob.n, generation, holder);
+    int bank = bank_reserve(m->banks, m->control, blob.n, generation, holder);
 
-    if (rc < 0)
-        return rc;
+    if (bank < 0)
+        return bank;
     if (m->routes.without_index > 0)
         log_warn("more than %d routes: %u of them are counted with the requests of no route",
                  METRIC_ROUTES - 1, m->routes.without_index);
-    route_names_commit(&m->routes);
-    return bank_publish(m->banks, m->control, blob.p, blob.n, generation, holder);
+    route_names_commit(&m->routes, (unsigned)bank);
+    endpoints_commit(m, (unsigned)bank);
+    bank_fill(m->banks, (unsigned)bank, blob.p, blob.n, generation);
+    bank_flip(m->banks, (unsigned)bank);
+    bank_trim(m->banks, m->control);
+    return 0;
 }
 
 static bool publish(struct master *m, const struct conf *c, struct buf *errors)
@@ -81,10 +84,15 @@ static bool publish(struct master *m, const struct conf *c, struct buf *errors)
     const struct conf_resolver resolver = {route_stat, endpoint_stat, m, limit_stat};
     uint64_t generation = bank_current(m->banks).generation + 1;
     struct buf blob = {0};
+    struct slots_held held;
+    uint64_t in_use;
     unsigned holder = 0;
     int rc = -1;
 
-    route_names_begin(&m->routes, generation, slots_lowest_held(m->control, &holder));
+    slots_held(m->control, &held);
+    in_use = bank_in_use(m->banks, &held);
+    route_names_begin(&m->routes, generation, held.from, in_use);
+    endpoints_begin(m, in_use);
     if (conf_compile(c, &resolver, generation, &blob, errors)) {
         rc = publish_blob(m, buf_view(&blob), generation, &holder);
         if (rc < 0)

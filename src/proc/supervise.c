@@ -284,7 +284,7 @@ static void spawn(struct supervised *s)
 
     slot_claim(slot, bank_current(s->m->banks).generation, clock_real_ns());
     if (s->kind == CHILD_BOXOFFICE)
-        slot_pin(slot, UINT64_MAX); /* it does not read the configuration */
+        slot_hold(slot, UINT64_MAX, 0); /* it does not read the configuration */
     s->started_ns = clock_mono_ns();
     s->ready = s->reopen_due = false;
     s->adopted = s->refused = 0;

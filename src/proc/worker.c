@@ -5,7 +5,7 @@
  *
  *   turn:  wait, callbacks, deferred hooks      (net/loop.c; the gate's work)
  *   after: generation changed? gate_adopt       one acquire load
- *          slot: heartbeat, connections, requests, oldest generation in use
+ *          slot: heartbeat, connections, requests, banks in use
  *
  * Killed anywhere, it leaves a slot with values of its last turn; its sockets' queues and its
  * shared memory stay with the master, and its successor goes on from there.
@@ -28,10 +28,10 @@
 
 struct worker {
     struct child child;
-    struct gate *gate;          /* owned */
-    uint64_t refused;           /* generation that could not be adopted; not tried again */
-    uint64_t pinned;            /* what the slot's oldest_generation says */
-    struct loop_timer deadline; /* of draining */
+    struct gate *gate;              /* owned */
+    uint64_t refused;               /* generation that could not be adopted; not tried again */
+    uint64_t held_from, held_banks; /* what the slot says */
+    struct loop_timer deadline;     /* of draining */
     bool draining;
     bool left; /* its listeners are closed */
 };
@@ -72,15 +72,16 @@ static void adopt_current(struct worker *w)
 static void publish(struct worker *w)
 {
     struct slot *s = w->child.slot;
-    uint64_t oldest = gate_oldest_generation(w->gate);
+    uint64_t from = gate_generation(w->gate), banks = gate_banks(w->gate);
 
     if (!child_publish(&w->child))
         return;
     atomic_store_explicit(&s->connections, gate_connections(w->gate), memory_order_relaxed);
     atomic_store_explicit(&s->requests, gate_requests(w->gate), memory_order_relaxed);
-    if (oldest != w->pinned) {
-        w->pinned = oldest;
-        slot_pin(s, oldest);
+    if (from != w->held_from || banks != w->held_banks) {
+        w->held_from = from;
+        w->held_banks = banks;
+        slot_hold(s, from, banks);
     }
 }
 

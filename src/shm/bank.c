@@ -2,12 +2,12 @@
 /*
  * The config zone's banks.
  *
- *   header | current | bank_size, generation[8] | (page) bank 0 | bank 1 | ... | bank 7
- *             |                                            ^
- *             +-- {generation 56 bits, bank 8 bits} -------+
+ *   header | current | the master's table: generation[64], ... | (page) bank 0 | ... | bank 63
+ *             |                                                              ^
+ *             +-- {generation 56 bits, bank 8 bits} -------------------------+
  *
  * Order of a publication, all by the master:
- *   1. pick a bank that is neither current nor of a generation that a slot may still read
+ *   1. pick a bank that is not in use: not current, not kept, held by no slot
  *   2. generation[bank] = 0          it holds nothing
  *   3. copy                          nobody reads it
  *   4. generation[bank] = generation
@@ -17,19 +17,22 @@
  * generation above the current one, or of none: spare for whoever publishes next. After 5
  * everything is done.
  *
- * Why a reader needs no lock: a slot that publishes oldest_generation = g holds every bank from g
- * on, also those that are published later. A reader moves on by loading `current` (g' >= g, held),
- * and only afterwards raising its word to g'.
+ * Why a reader needs no lock: shm/control.h, at held_from.
  */
+#include "config.h"
+
 #include "shm/bank.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define BANK_ALIGN 4096u
+/* Of a spare bank so much may stay in memory: the next publication needs it anyway. */
+#define BANK_SPARE_BYTES (256u << 10)
 
 _Static_assert(offsetof(struct bank_zone, current) == SHM_LINE, "the flip has a line of its own");
-_Static_assert(BANK_COUNT <= 256, "current keeps the bank in 8 bits");
+_Static_assert(BANK_COUNT <= 64, "sets of banks are words");
 
 static size_t align_up(size_t n)
 {
@@ -41,6 +44,16 @@ static size_t bank_off(const struct bank_zone *z, unsigned bank)
     return align_up(sizeof *z) + bank * z->bank_size;
 }
 
+static uint64_t get(const _Atomic uint64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static void set(_Atomic uint64_t *word, uint64_t value)
+{
+    atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
 size_t bank_zone_size(size_t bank_size)
 {
     return align_up(sizeof(struct bank_zone)) + BANK_COUNT * align_up(bank_size);
@@ -49,83 +62,135 @@ size_t bank_zone_size(size_t bank_size)
 void bank_zone_init(struct bank_zone *z, size_t bank_size)
 {
     z->bank_size = align_up(bank_size);
-    for (unsigned i = 0; i < BANK_COUNT; i++)
-        atomic_store_explicit(&z->generation[i], 0, memory_order_relaxed);
+    set(&z->kept, 0);
+    for (unsigned i = 0; i < BANK_COUNT; i++) {
+        set(&z->generation[i], 0);
+        set(&z->used[i], 0);
+    }
     atomic_store_explicit(&z->current, 0, memory_order_release);
 }
 
 struct bank_ref bank_current(const struct bank_zone *z)
 {
-    /* Pairs with the release store in bank_publish. */
+    /* Pairs with the release store in bank_flip. */
     uint64_t word = atomic_load_explicit(&z->current, memory_order_acquire);
+    unsigned bank = (unsigned)(word & 0xff);
 
-    if (word == 0)
-        return (struct bank_ref){NULL, 0};
-    return (struct bank_ref){(const char *)z + bank_off(z, (unsigned)(word & 0xff)), word >> 8};
+    if (word == 0 || bank >= BANK_COUNT)
+        return (struct bank_ref){NULL, 0, 0};
+    return (struct bank_ref){(const char *)z + bank_off(z, bank), word >> 8, bank};
 }
 
-/* True for a bank that is empty, was never published, or is of a generation that nobody holds. */
-static bool bank_reusable(uint64_t generation, uint64_t current, uint64_t lowest)
+struct bank_ref bank_at(const struct bank_zone *z, unsigned bank)
 {
-    if (generation == 0 || generation > current)
-        return true;
-    return generation != current && generation < lowest;
+    return (struct bank_ref){(const char *)z + bank_off(z, bank), get(&z->generation[bank]), bank};
 }
 
-/* The reusable bank that was filled longest ago; -1: none. */
-static int bank_spare(const struct bank_zone *z, uint64_t current, uint64_t lowest)
+/* A generation above the current one was never published: its publisher was killed. */
+static bool holds_something(uint64_t generation, uint64_t current)
+{
+    return generation != 0 && generation <= current;
+}
+
+uint64_t bank_in_use(const struct bank_zone *z, const struct slots_held *held)
+{
+    uint64_t word = get(&z->current), current = word >> 8;
+    uint64_t in_use = held->banks | get(&z->kept);
+
+    if (word != 0)
+        in_use |= bank_bit((unsigned)(word & 0xff));
+    for (unsigned i = 0; i < BANK_COUNT; i++) {
+        uint64_t g = get(&z->generation[i]);
+        if (holds_something(g, current) && g >= held->from)
+            in_use |= bank_bit(i);
+    }
+    return in_use;
+}
+
+/* Of the spare banks one that takes up memory already, the one that was filled longest ago; else
+ * the first. -1: none. */
+static int bank_spare(const struct bank_zone *z, uint64_t in_use)
 {
     uint64_t best_generation = UINT64_MAX;
-    int best = -1;
+    int best = -1, fresh = -1;
 
     for (unsigned i = 0; i < BANK_COUNT; i++) {
-        uint64_t g = atomic_load_explicit(&z->generation[i], memory_order_relaxed);
-        if (!bank_reusable(g, current, lowest))
+        if (in_use & bank_bit(i))
             continue;
-        if (g > current)
-            g = 0;
-        if (best < 0 || g < best_generation) {
+        if (get(&z->used[i]) == 0) {
+            fresh = fresh < 0 ? (int)i : fresh;
+        } else if (best < 0 || get(&z->generation[i]) < best_generation) {
             best = (int)i;
-            best_generation = g;
+            best_generation = get(&z->generation[i]);
         }
     }
-    return best;
+    return best >= 0 ? best : fresh;
 }
 
-/* The bank to copy into, or what bank_publish says when there is none. */
-static int bank_choose(const struct bank_zone *z, const struct control *c, size_t size,
-                       uint64_t generation, unsigned *holder)
+int bank_reserve(const struct bank_zone *z, const struct control *c, size_t size,
+                 uint64_t generation, unsigned *holder)
 {
-    uint64_t current = atomic_load_explicit(&z->current, memory_order_relaxed) >> 8;
+    struct slots_held held;
     int bank;
 
     if (size > z->bank_size)
         return -EFBIG;
-    if (generation <= current || generation >> 56 != 0)
+    if (generation <= get(&z->current) >> 8 || generation >> 56 != 0)
         return -EINVAL;
-    bank = bank_spare(z, current, slots_lowest_held(c, holder));
+    slots_held(c, &held);
+    *holder = held.holder;
+    bank = bank_spare(z, bank_in_use(z, &held));
     return bank < 0 ? -EBUSY : bank;
 }
 
-int bank_publishable(const struct bank_zone *z, const struct control *c, size_t size,
-                     uint64_t generation, unsigned *holder)
+void bank_fill(struct bank_zone *z, unsigned bank, const void *data, size_t size,
+               uint64_t generation)
 {
-    int bank = bank_choose(z, c, size, generation, holder);
+    set(&z->generation[bank], 0);
+    /* Before the copy: killed in between, the bank counts as bigger than it is. */
+    if (size > get(&z->used[bank]))
+        set(&z->used[bank], align_up(size));
+    memcpy((char *)z + bank_off(z, bank), data, size);
+    set(&z->generation[bank], generation);
+}
 
-    return bank < 0 ? bank : 0;
+void bank_flip(struct bank_zone *z, unsigned bank)
+{
+    /* Pairs with the acquire load in bank_current: who sees this word sees the copy. */
+    atomic_store_explicit(&z->current, get(&z->generation[bank]) << 8 | bank, memory_order_release);
 }
 
 int bank_publish(struct bank_zone *z, const struct control *c, const void *data, size_t size,
                  uint64_t generation, unsigned *holder)
 {
-    int bank = bank_choose(z, c, size, generation, holder);
+    int bank = bank_reserve(z, c, size, generation, holder);
 
     if (bank < 0)
         return bank;
-    atomic_store_explicit(&z->generation[bank], 0, memory_order_relaxed);
-    memcpy((char *)z + bank_off(z, (unsigned)bank), data, size);
-    atomic_store_explicit(&z->generation[bank], generation, memory_order_relaxed);
-    /* Pairs with the acquire load in bank_current: who sees this word sees the copy. */
-    atomic_store_explicit(&z->current, generation << 8 | (unsigned)bank, memory_order_release);
+    bank_fill(z, (unsigned)bank, data, size, generation);
+    bank_flip(z, (unsigned)bank);
     return 0;
+}
+
+void bank_keep(struct bank_zone *z, uint64_t banks)
+{
+    set(&z->kept, banks);
+}
+
+void bank_trim(struct bank_zone *z, const struct control *c)
+{
+    struct slots_held held;
+    uint64_t in_use;
+
+    slots_held(c, &held);
+    in_use = bank_in_use(z, &held);
+    for (unsigned i = 0; i < BANK_COUNT; i++) {
+        uint64_t used = get(&z->used[i]);
+        if (used <= BANK_SPARE_BYTES || (in_use & bank_bit(i)))
+            continue;
+        /* The sealed size of the file stays; its pages go and read as zeros. */
+        set(&z->generation[i], 0);
+        if (madvise((char *)z + bank_off(z, i), used, MADV_REMOVE) == 0)
+            set(&z->used[i], 0);
+    }
 }

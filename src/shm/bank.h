@@ -5,9 +5,10 @@
  * snapshot into a spare bank and publishes it with one release store; a reader's acquire load pairs
  * with it.
  *
- * A bank is spare when no slot's oldest_generation says that a request may still read it. The
- * master never waits for that: with BANK_COUNT banks the only way to run out is BANK_COUNT - 1
- * reloads within the longest request; then the reload is refused and says which worker holds what.
+ * A bank is spare when no slot holds it (shm/control.h), it is not current, and the master has no
+ * use for it. Slots say which banks they hold one by one, so a request that takes for ever keeps
+ * one bank and not all that came after it. The master never waits for a bank: when all are in use,
+ * which takes as many unfinished requests of as many generations, the publication is refused.
  *
  * Killed half-way through a copy, the master leaves a bank that nothing points to.
  */
@@ -22,39 +23,65 @@
 #include "shm/control.h"
 #include "shm/zone.h"
 
-#define BANK_LAYOUT 1u
-#define BANK_COUNT  8u
+#define BANK_LAYOUT 2u
+#define BANK_COUNT  64u
 
 /* current: generation in the upper 56 bits, bank in the lower 8. 0: nothing published. */
 struct bank_zone {
     struct zone_header head;
     _Alignas(SHM_LINE) _Atomic uint64_t current;
-    uint64_t bank_size;                      /* bytes; written once at creation */
-    _Atomic uint64_t generation[BANK_COUNT]; /* what each holds, 0 nothing; master only */
+    /* From here on the master's own. */
+    _Alignas(SHM_LINE) uint64_t bank_size;   /* bytes; written once at creation */
+    _Atomic uint64_t kept;                   /* bit i: bank i is wanted, though nobody reads it */
+    _Atomic uint64_t generation[BANK_COUNT]; /* what each holds, 0 nothing */
+    _Atomic uint64_t used[BANK_COUNT];       /* bytes of each that may take up memory */
 };
 
 struct bank_ref {
     const void *data; /* NULL: nothing published */
     uint64_t generation;
+    unsigned bank;
 };
+
+static inline uint64_t bank_bit(unsigned bank)
+{
+    return UINT64_C(1) << bank;
+}
 
 size_t bank_zone_size(size_t bank_size);
 void bank_zone_init(struct bank_zone *z, size_t bank_size);
 
 /* The current snapshot. Readers call it once per request or turn; it stays valid while the reader's
- * slot publishes an oldest_generation at or below its generation. */
+ * slot holds its bank. */
 struct bank_ref bank_current(const struct bank_zone *z);
 
+/* Master: what is in a bank. */
+struct bank_ref bank_at(const struct bank_zone *z, unsigned bank);
+
+/* Master: the banks that may not be written to: current, kept, or held by a slot. */
+uint64_t bank_in_use(const struct bank_zone *z, const struct slots_held *held);
+
 /*
- * Master: copies size bytes into a spare bank as `generation`, which is larger than all before, and
- * publishes it. -EFBIG: larger than a bank; -EBUSY: every other bank is still in use (*holder = a
- * slot that holds the oldest).
+ * Master: a spare bank for size bytes of `generation`, which is larger than all before. -EFBIG:
+ * larger than a bank; -EBUSY: every bank is in use (*holder = a slot that holds many). What it
+ * returns stays spare until the next publication: nobody but the master takes banks.
  */
+int bank_reserve(const struct bank_zone *z, const struct control *c, size_t size,
+                 uint64_t generation, unsigned *holder) __attribute__((warn_unused_result));
+
+/* Master: copies a snapshot into a bank of bank_reserve, and publishes it. */
+void bank_fill(struct bank_zone *z, unsigned bank, const void *data, size_t size,
+               uint64_t generation);
+void bank_flip(struct bank_zone *z, unsigned bank);
+
+/* Master: the three in one. */
 int bank_publish(struct bank_zone *z, const struct control *c, const void *data, size_t size,
                  uint64_t generation, unsigned *holder) __attribute__((warn_unused_result));
-/* Master: 0 when bank_publish would succeed, else its error. It stays so until the next
- * publication: nobody but the master takes banks. */
-int bank_publishable(const struct bank_zone *z, const struct control *c, size_t size,
-                     uint64_t generation, unsigned *holder) __attribute__((warn_unused_result));
+
+/* Master: which banks it wants to keep. */
+void bank_keep(struct bank_zone *z, uint64_t banks);
+
+/* Master, after a publication: gives the memory of big spare banks back to the system. */
+void bank_trim(struct bank_zone *z, const struct control *c);
 
 #endif

@@ -31,7 +31,8 @@ void control_init(struct control *c)
 void slot_claim(struct slot *s, uint64_t generation, uint64_t real_ns)
 {
     /* Relaxed: nobody is in the slot; the process that is forked next sees all of it. */
-    atomic_store_explicit(&s->oldest_generation, generation, memory_order_relaxed);
+    atomic_store_explicit(&s->held_banks, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->held_from, generation, memory_order_relaxed);
     atomic_store_explicit(&s->incarnation,
                           atomic_load_explicit(&s->incarnation, memory_order_relaxed) + 1,
                           memory_order_relaxed);
@@ -50,29 +51,37 @@ void slot_reap(struct slot *s, enum slot_state state)
     atomic_store_explicit(&s->cpu, UINT32_MAX, memory_order_relaxed);
     /* Nobody reads a bank from here any more. Only the master reuses banks, and it is the one who
      * stores this: no pairing is needed. */
-    atomic_store_explicit(&s->oldest_generation, UINT64_MAX, memory_order_relaxed);
+    atomic_store_explicit(&s->held_from, UINT64_MAX, memory_order_relaxed);
+    atomic_store_explicit(&s->held_banks, 0, memory_order_relaxed);
     atomic_store_explicit(&s->state, state, memory_order_release);
 }
 
-void slot_pin(struct slot *s, uint64_t generation)
+void slot_hold(struct slot *s, uint64_t from, uint64_t banks)
 {
-    /* Release: every read of an earlier bank is done; pairs with the acquire load in
-     * slots_lowest_held. */
-    atomic_store_explicit(&s->oldest_generation, generation, memory_order_release);
+    /* Release, both: every read of a bank that is let go is done. In this order: a bank that the
+     * second store lets go of has its bit from the first. They pair with the loads in slots_held.
+     */
+    atomic_store_explicit(&s->held_banks, banks, memory_order_release);
+    atomic_store_explicit(&s->held_from, from, memory_order_release);
 }
 
-uint64_t slots_lowest_held(const struct control *c, unsigned *holder)
+void slots_held(const struct control *c, struct slots_held *out)
 {
-    uint64_t lowest = UINT64_MAX;
+    int most = -1;
 
+    *out = (struct slots_held){.from = UINT64_MAX};
     for (unsigned i = 0; i < CONTROL_SLOTS; i++) {
-        /* Pairs with the release store in slot_pin: what that process read of a bank below this
-         * word, it has read. */
-        uint64_t g = atomic_load_explicit(&c->slots[i].oldest_generation, memory_order_acquire);
-        if (g < lowest) {
-            lowest = g;
-            *holder = i;
+        /* In this order; pairs with the release stores in slot_hold. Of a slot that is empty only
+         * the master itself writes these words. */
+        uint64_t from = atomic_load_explicit(&c->slots[i].held_from, memory_order_acquire);
+        uint64_t banks = atomic_load_explicit(&c->slots[i].held_banks, memory_order_acquire);
+        int weight = __builtin_popcountll(banks);
+        if (from < out->from)
+            out->from = from;
+        out->banks |= banks;
+        if (weight > most) {
+            most = weight;
+            out->holder = i;
         }
     }
-    return lowest;
 }

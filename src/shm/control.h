@@ -9,8 +9,26 @@
  * Ownership is {slot, incarnation}: the master raises `incarnation` before each fork, and a process
  * looks after every turn of its loop whether the slot still carries its own (slot_owned); if not it
  * writes nothing more and ends. Killed at any instruction, a slot holds values that were true a
- * moment ago; the master clears what matters (oldest_generation) when it reaps, and reaping twice
- * does no harm.
+ * moment ago; the master clears what matters (held_from, held_banks) when it reaps, and reaping
+ * twice does no harm.
+ *
+ * Which banks of the configuration (shm/bank.h) a process holds are two words of its slot:
+ *
+ *   held_from   every bank of this generation and of later ones, also those published from now on
+ *   held_banks  and each bank whose bit is set, of whatever generation
+ *
+ * The process stores held_banks first and raises held_from after it (release); the master loads
+ * them in the opposite order (acquire). So whichever held_from the master sees, the bits it sees
+ * are as new or newer, and a bank that is read is in one of the two at any time:
+ *
+ *   it comes into use    its generation is at or above held_from, which has stood since before it
+ *                        was published: nothing to store, nothing to race with
+ *   held_from passes it  its bit was stored before; who sees the new held_from sees the bit
+ *   it is let go         the reads are done before the store without its bit (release); who sees
+ *                        that store (acquire) may write to the bank
+ *
+ * A bit cannot come to mean another generation: the bank is not reused while it is set, and it is
+ * set only while the bank is held already. Older values than the newest hold more, never less.
  */
 #ifndef SHM_CONTROL_H
 #define SHM_CONTROL_H
@@ -21,7 +39,7 @@
 
 #include "shm/zone.h"
 
-#define CONTROL_LAYOUT    1u
+#define CONTROL_LAYOUT    2u
 #define CONTROL_WORKERS   64 /* most worker slots */
 #define CONTROL_KEEPER    CONTROL_WORKERS
 #define CONTROL_BOXOFFICE (CONTROL_WORKERS + 1)
@@ -48,13 +66,12 @@ struct slot {
     _Atomic uint32_t cpu;                      /* core it is pinned to, or UINT32_MAX */
     _Atomic uint64_t heartbeat_ns; /* monotonic; once a loop turn, at least twice a second */
     _Atomic uint64_t generation;   /* configuration it uses for new requests */
-    _Atomic uint64_t
-        oldest_generation;        /* lowest one some request still uses; UINT64_MAX: none. Release
-                                     store; pairs with the acquire load in slots_lowest_held */
-    _Atomic uint64_t connections; /* client connections open */
-    _Atomic uint64_t requests;    /* being handled */
-    _Atomic uint64_t loop_lag_ns; /* longest turn of the last half second */
-    _Atomic uint64_t busy_ns;     /* total, in callbacks */
+    _Atomic uint64_t held_from;    /* see above; UINT64_MAX: none */
+    _Atomic uint64_t held_banks;   /* bit i: bank i */
+    _Atomic uint64_t connections;  /* client connections open */
+    _Atomic uint64_t requests;     /* being handled */
+    _Atomic uint64_t loop_lag_ns;  /* longest turn of the last half second */
+    _Atomic uint64_t busy_ns;      /* total, in callbacks */
 };
 
 struct control {
@@ -77,13 +94,13 @@ static inline bool endpoint_has_word(uint32_t stat)
 
 const char *slot_state_name(uint32_t state);
 
-/* Master, once: every slot empty and holding no generation (a zeroed word would hold them all). */
+/* Master, once: every slot empty and holding no bank (a zeroed held_from would hold them all). */
 void control_init(struct control *c);
 
 /*
  * Master, before it forks into the slot: a new incarnation, STARTING. `generation` is the current
- * one and is pinned on the child's behalf: no bank from it on is reused until the child says what
- * it holds, so the child's first bank_current is safe.
+ * one and is held on the child's behalf: no bank from it on is reused until the child says what it
+ * holds, so the child's first bank_current is safe.
  */
 void slot_claim(struct slot *s, uint64_t generation, uint64_t real_ns);
 
@@ -92,12 +109,12 @@ void slot_claim(struct slot *s, uint64_t generation, uint64_t real_ns);
 void slot_reap(struct slot *s, enum slot_state state);
 
 /*
- * The process: nothing below `generation` is read any more. While it runs, a process holds at least
- * the generation it has adopted; since a slot holds every generation from its own on, the next
- * bank_current is safe as well. UINT64_MAX only after it stopped reading the configuration for
- * good.
+ * The process: it reads the banks of the mask, and what it may find from now on is of generation
+ * `from` or later. While it runs, `from` is at most the newest generation that it has adopted, so
+ * that the next bank_current is safe. UINT64_MAX and 0 only after it stopped reading the
+ * configuration for good.
  */
-void slot_pin(struct slot *s, uint64_t generation);
+void slot_hold(struct slot *s, uint64_t from, uint64_t banks);
 
 /* The process: is the slot still that of this incarnation? */
 static inline bool slot_owned(const struct slot *s, uint64_t incarnation)
@@ -105,8 +122,14 @@ static inline bool slot_owned(const struct slot *s, uint64_t incarnation)
     return atomic_load_explicit(&s->incarnation, memory_order_relaxed) == incarnation;
 }
 
-/* Master: the lowest generation that some slot holds (*holder: a slot that does), UINT64_MAX: none
- * does. */
-uint64_t slots_lowest_held(const struct control *c, unsigned *holder);
+/* What all slots hold together. */
+struct slots_held {
+    uint64_t from;   /* lowest held_from: every bank of a generation at or above it */
+    uint64_t banks;  /* and these */
+    unsigned holder; /* a slot that holds more than others, for messages */
+};
+
+/* Master. */
+void slots_held(const struct control *c, struct slots_held *out);
 
 #endif

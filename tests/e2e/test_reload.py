@@ -12,6 +12,7 @@ import pytest
 from gateway import BUILD, SHORT, base_config, plain_config, stampede_result, wait_for
 
 RELOADS = 20 if SHORT else 100
+SLOW_RELOADS = 20 if SHORT else 80
 
 
 def generation(gateway):
@@ -190,6 +191,46 @@ def test_reloads_under_load(gateway):
     assert summary["idle_cut"] == 0 and summary["created"] > RELOADS / 2, text
     rows = gateway.ctl_json("show", "workers")["data"]
     assert all(r["starts"] == 1 for r in rows), rows
+
+
+def test_one_slow_upload_does_not_stop_reloads(gateway):
+    """It keeps the one generation that it began under, whatever comes after."""
+    gateway.create_event("demo")
+    body = b'{"item":"standard"}'
+    with gateway.client.connect() as slow:
+        slow.send(b"POST /api/v1/events/demo/orders HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\n"
+                  b"Idempotency-Key: k\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5])
+        wait_for(lambda: sum(r["requests"] or 0 for r in gateway.ctl_json("show", "workers")["data"]),
+                 "the request to be seen")
+        gateway.write_config({"http": {"body_timeout": "60s"}})
+        first = generation(gateway)
+        memory = []
+        for i in range(SLOW_RELOADS):
+            gateway.write_config({"http": {"server_name": f"name-{i}"},
+                                  "drain_timeout": f"{i + 1}s"})
+            document, changed = changes(gateway)
+            assert changed["http.server_name"]["applied"], document
+            memory.append(config_zone_bytes(gateway))
+            if i % 8 == 0:  # lets the upload live
+                slow.send(body[5 + i // 8:6 + i // 8])
+        assert generation(gateway) == first + SLOW_RELOADS
+        held = [r["older_generations"] for r in gateway.ctl_json("show", "workers")["data"]]
+        assert sorted(h for h in held if h is not None)[-2:] == [0, 1], held
+        assert memory[-1] == memory[len(memory) // 2], memory
+        slow.send(body[5 + (SLOW_RELOADS + 7) // 8:])
+        answer = slow.response()
+        assert answer.status == 201 and answer.header("Server") == f"name-{SLOW_RELOADS - 1}", answer
+    wait_for(lambda: not any(r["older_generations"] for r in gateway.ctl_json("show", "workers")["data"]),
+             "the old generation to be let go")
+
+
+def config_zone_bytes(gateway):
+    """Memory that the banks take up."""
+    master = gateway.process.pid
+    for fd in os.listdir(f"/proc/{master}/fd"):
+        if "rushgate-config" in os.readlink(f"/proc/{master}/fd/{fd}"):
+            return os.stat(f"/proc/{master}/fd/{fd}").st_blocks * 512
+    raise AssertionError("no config zone")
 
 
 def test_nothing_leaks_over_reloads(plain):

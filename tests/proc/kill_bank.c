@@ -2,7 +2,8 @@
 /*
  * The master, killed while it publishes a configuration. Whatever the instruction: readers find the
  * old or the new snapshot whole, what a worker holds is untouched, and the next publication
- * succeeds.
+ * succeeds. And a worker, killed while it moves from one generation to the next: until the master
+ * reaps it, the master finds every bank in use that the worker read.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,11 +14,12 @@
 #include "shm/control.h"
 
 #define SNAPSHOT    64 /* bytes: the copy is the longest part, and one store is like another */
-#define HELD        3  /* what a worker still reads */
-#define OLD         (HELD + BANK_COUNT - 2) /* current before the section: one spare bank is left */
+#define HELD        3  /* what worker 1 still reads, by its bit */
+#define HELD_FROM   5  /* what worker 2 still reads, by its number: it has not moved since */
+#define OLD         (BANK_COUNT + 2) /* current before the section: one spare bank is left */
 #define BANKS_OFF   ((sizeof(struct control) + 4095) & ~(size_t)4095)
 #define SIZE        (BANKS_OFF + 4096 * (BANK_COUNT + 2))
-#define STEP_BUDGET 250000 /* about 4 s: every n, in an optimised build */
+#define STEP_BUDGET 120000 /* about 5 s */
 
 static struct control *control_of(void *shared)
 {
@@ -51,28 +53,32 @@ static bool whole(struct bank_ref ref, uint64_t generation)
     return true;
 }
 
-/* What the worker reads: the bank that is marked HELD. */
-static struct bank_ref held(struct bank_zone *z)
+/* The snapshot of a generation that is still in its bank. */
+static struct bank_ref bank_of(struct bank_zone *z, uint64_t generation)
 {
-    struct bank_ref now = bank_current(z);
-    long current = (long)(z->current & 0xff);
-
-    for (long i = 0; i < (long)BANK_COUNT; i++)
-        if (z->generation[i] == HELD)
-            return (struct bank_ref){(const char *)now.data + (i - current) * (long)z->bank_size,
-                                     HELD};
-    return (struct bank_ref){NULL, 0};
+    for (unsigned i = 0; i < BANK_COUNT; i++)
+        if (z->generation[i] == generation)
+            return bank_at(z, i);
+    return (struct bank_ref){NULL, 0, 0};
 }
 
+/* Worker 1 is on HELD_FROM and reads HELD, worker 2 on HELD_FROM: generation 4 is nobody's. */
 static void reset(void *shared)
 {
     memset(shared, 0, SIZE);
     control_init(control_of(shared));
     bank_zone_init(banks_of(shared), 4096);
-    slot_pin(&control_of(shared)->slots[1], HELD);
-    for (uint64_t g = 1; g <= OLD; g++)
+    slot_hold(&control_of(shared)->slots[2], 1, 0);
+    for (uint64_t g = 1; g <= OLD; g++) {
         if (publish(shared, g) != 0)
             fprintf(stderr, "kill_bank: cannot prepare generation %d\n", (int)g);
+        if (g == HELD_FROM) {
+            slot_hold(&control_of(shared)->slots[1], g,
+                      bank_bit(bank_of(banks_of(shared), HELD).bank) |
+                          bank_bit(bank_of(banks_of(shared), g).bank));
+            slot_hold(&control_of(shared)->slots[2], g, 0);
+        }
+    }
 }
 
 static void section(void *shared)
@@ -94,11 +100,13 @@ static bool holds(void *shared, bool finished)
     bool ok = true;
 
     ok &= say(whole(now, OLD + 1) || (!finished && whole(now, OLD)), "current is torn");
-    ok &= say(whole(held(banks_of(shared)), HELD), "a bank in use was touched");
+    ok &= say(whole(bank_of(banks_of(shared), HELD), HELD), "a bank with a bit was touched");
+    ok &= say(whole(bank_of(banks_of(shared), HELD_FROM), HELD_FROM), "a held bank was touched");
     /* The successor publishes, once in place of the one that was lost. */
     ok &= say(publish(shared, now.generation + 1) == (now.generation == OLD ? 0 : -EBUSY),
               "the successor's publication");
     slot_reap(&control_of(shared)->slots[1], SLOT_EMPTY);
+    slot_reap(&control_of(shared)->slots[2], SLOT_EMPTY);
     now = bank_current(banks_of(shared));
     ok &= say(publish(shared, now.generation + 1) == 0 &&
                   whole(bank_current(banks_of(shared)), now.generation + 1),
@@ -106,13 +114,48 @@ static bool holds(void *shared, bool finished)
     return ok;
 }
 
+/* Worker 1 reads HELD and HELD_FROM. It takes OLD into use and lets HELD go. */
+static void hold(void *shared)
+{
+    struct bank_zone *z = banks_of(shared);
+
+    slot_hold(&control_of(shared)->slots[1], OLD,
+              bank_bit(bank_of(z, HELD_FROM).bank) | bank_bit(bank_of(z, OLD).bank));
+}
+
+static bool holds_banks(void *shared, bool finished)
+{
+    struct bank_zone *z = banks_of(shared);
+    struct slots_held held;
+    uint64_t in_use;
+    bool ok = true;
+
+    slot_reap(&control_of(shared)->slots[2], SLOT_EMPTY);
+    slots_held(control_of(shared), &held);
+    in_use = bank_in_use(z, &held);
+    ok &= say(in_use & bank_bit(bank_of(z, HELD_FROM).bank), "a bank that is read looks free");
+    ok &= say(in_use & bank_bit(bank_of(z, OLD).bank), "a bank that is taken into use looks free");
+    ok &= say(!finished || !(in_use & bank_bit(bank_of(z, HELD).bank)), "a bank is not let go");
+    slot_reap(&control_of(shared)->slots[1], SLOT_EMPTY);
+    slot_reap(&control_of(shared)->slots[1], SLOT_EMPTY);
+    slots_held(control_of(shared), &held);
+    ok &=
+        say(bank_in_use(z, &held) == bank_bit(bank_current(z).bank), "a dead worker holds a bank");
+    return ok;
+}
+
 int main(void)
 {
-    static const struct kill_case bank = {"bank_publish", reset, section, holds};
+    static const struct kill_case cases[] = {{"bank_publish", reset, section, holds},
+                                             {"slot_hold", reset, hold, holds_banks}};
+    void *shared = kill_memory(SIZE);
     struct kill_report r;
-    int rc = kill_run(&bank, kill_memory(SIZE), SIZE, STEP_BUDGET, &r);
+    int rc = 0;
 
-    printf("%s: %lu instructions, %lu checked paused, %lu killed\n", bank.name, r.instructions,
-           r.paused, r.killed);
+    for (unsigned i = 0; rc == 0 && i < sizeof cases / sizeof *cases; i++) {
+        rc = kill_run(&cases[i], shared, SIZE, STEP_BUDGET, &r);
+        printf("%s: %lu instructions, %lu checked paused, %lu killed\n", cases[i].name,
+               r.instructions, r.paused, r.killed);
+    }
     return rc;
 }

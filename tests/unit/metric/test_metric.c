@@ -75,13 +75,24 @@ static int teardown(void **state)
     return 0;
 }
 
+/* Each generation has the bank of its number; in use are those from `held` on, and the current one.
+ */
+static void begin(uint64_t generation, uint64_t held)
+{
+    uint64_t from = held < generation - 1 ? held : generation - 1, in_use = 0;
+
+    for (uint64_t g = from; g > 0 && g < generation; g++)
+        in_use |= UINT64_C(1) << g;
+    route_names_begin(names, generation, held, in_use);
+}
+
 /* A configuration with these routes as `generation`, while `held` is the lowest that is used. */
 static void publish(uint64_t generation, uint64_t held, const char *const *routes, uint32_t *index)
 {
-    route_names_begin(names, generation, held);
+    begin(generation, held);
     for (unsigned i = 0; routes[i] != NULL; i++)
         index[i] = route_names_index(names, routes[i]);
-    route_names_commit(names);
+    route_names_commit(names, (unsigned)names->generation);
 }
 
 static void test_route_keeps_its_index(void **state)
@@ -128,7 +139,7 @@ static void test_unpublished_configuration_costs_no_index(void **state)
     uint32_t i[1];
 
     (void)state;
-    route_names_begin(names, 1, UINT64_MAX);
+    begin(1, UINT64_MAX);
     assert_int_equal(route_names_index(names, "a"), 1);
     assert_null(metric_route_name(zone, 1));
     route_names_abort(names);
@@ -141,7 +152,7 @@ static void fill(uint64_t generation, uint64_t held, const char *kept, char lett
 {
     char name[16];
 
-    route_names_begin(names, generation, held);
+    begin(generation, held);
     if (kept != NULL)
         route_names_index(names, kept);
     for (unsigned i = kept != NULL; i < METRIC_ROUTES - 1; i++) {
@@ -160,7 +171,7 @@ static void test_index_changes_hands_when_nobody_uses_it(void **state)
     assert_int_equal(names->without_index, 0);
     assert_int_equal(route_names_index(names, "one too many"), 0);
     assert_int_equal(names->without_index, 1);
-    route_names_commit(names);
+    route_names_commit(names, (unsigned)names->generation);
     metric_add(&zone->blocks[1].routes[2].status[2], 5);
     metric_add(&zone->blocks[1].routes[1].status[2], 7);
 
@@ -175,11 +186,37 @@ static void test_index_changes_hands_when_nobody_uses_it(void **state)
     route_names_abort(names);
     fill(5, 4, "kept", 'b');
     assert_int_equal(names->without_index, 0);
-    route_names_commit(names);
+    route_names_commit(names, (unsigned)names->generation);
     assert_string_equal(metric_route_name(zone, 1), "kept");
     assert_string_equal(metric_route_name(zone, 2), "b1");
     assert_int_equal(zone->blocks[1].routes[2].status[2], 0);
     assert_int_equal(zone->blocks[1].routes[1].status[2], 7);
+}
+
+/* A request of generation 1 goes on for ever: what came after it is given away all the same. */
+static void test_only_banks_in_use_keep_their_names(void **state)
+{
+    const char *const one[] = {"one", NULL}, *const two[] = {"two", NULL},
+                      *const last[] = {"x", NULL};
+    uint32_t i[1];
+
+    (void)state;
+    publish(1, UINT64_MAX, one, i);
+    publish(2, 1, two, i);
+    publish(3, 1, last, i);
+    route_names_begin(names, 4, 3, 1 << 1 | 1 << 3);
+    assert_int_equal(route_names_index(names, "x"), 3);
+    route_names_commit(names, 4);
+    assert_string_equal(metric_route_name(zone, 1), "one");
+    assert_null(metric_route_name(zone, 2));
+    /* Published again from its bank, a configuration has its names. */
+    route_names_begin(names, 5, 4, 1 << 1 | 1 << 4);
+    route_names_again(names, 1);
+    route_names_commit(names, 5);
+    route_names_begin(names, 6, 5, 1 << 5);
+    route_names_commit(names, 1);
+    assert_string_equal(metric_route_name(zone, 1), "one");
+    assert_null(metric_route_name(zone, 3));
 }
 
 static void test_hidden_name_comes_back_with_its_counters(void **state)
@@ -235,6 +272,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_index_changes_hands_when_nobody_uses_it, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_only_banks_in_use_keep_their_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hidden_name_comes_back_with_its_counters, setup,
                                         teardown),
         cmocka_unit_test(test_totals),

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shm/bank.h"
@@ -123,17 +124,20 @@ static void test_slot_life(void **state)
     struct fixture *f = *state;
     struct slot *s = &f->control->slots[2];
 
-    assert_int_equal(s->oldest_generation, UINT64_MAX);
+    assert_int_equal(s->held_from, UINT64_MAX);
     assert_int_equal(s->state, SLOT_EMPTY);
     slot_claim(s, 7, 1);
     assert_int_equal(s->state, SLOT_STARTING);
     assert_int_equal(s->incarnation, 1);
-    assert_int_equal(s->oldest_generation, 7);
+    assert_int_equal(s->held_from, 7);
+    assert_int_equal(s->held_banks, 0);
+    slot_hold(s, 9, 5);
     atomic_store(&s->connections, 5);
     slot_reap(s, SLOT_BACKOFF);
     slot_reap(s, SLOT_BACKOFF);
     assert_int_equal(s->state, SLOT_BACKOFF);
-    assert_int_equal(s->oldest_generation, UINT64_MAX);
+    assert_int_equal(s->held_from, UINT64_MAX);
+    assert_int_equal(s->held_banks, 0);
     assert_int_equal(s->connections, 0);
     slot_claim(s, 8, 2);
     assert_int_equal(s->incarnation, 2);
@@ -169,15 +173,21 @@ static bool snapshot_is(struct bank_ref ref, uint64_t generation)
 /* The snapshot of a generation that is still in its bank, or data NULL. */
 static struct bank_ref bank_of(struct fixture *f, uint64_t generation)
 {
-    struct bank_ref now = bank_current(f->banks);
-    unsigned current = (unsigned)(atomic_load(&f->banks->current) & 0xff);
+    uint64_t current = bank_current(f->banks).generation;
 
-    for (unsigned i = 0; i < BANK_COUNT && generation != 0 && generation <= now.generation; i++)
+    for (unsigned i = 0; i < BANK_COUNT && generation != 0 && generation <= current; i++)
         if (f->banks->generation[i] == generation)
-            return (struct bank_ref){(const char *)now.data +
-                                         ((long)i - (long)current) * (long)f->banks->bank_size,
-                                     generation};
-    return (struct bank_ref){NULL, 0};
+            return bank_at(f->banks, i);
+    return (struct bank_ref){NULL, 0, 0};
+}
+
+/* The banks that may not be written to. */
+static uint64_t in_use(struct fixture *f)
+{
+    struct slots_held held;
+
+    slots_held(f->control, &held);
+    return bank_in_use(f->banks, &held);
 }
 
 static void test_publish_and_read(void **state)
@@ -203,8 +213,7 @@ static void test_publish_refuses(void **state)
     unsigned holder;
 
     assert_int_equal(bank_publish(f->banks, f->control, big, sizeof big, 1, &holder), -EFBIG);
-    assert_int_equal(bank_publishable(f->banks, f->control, sizeof big, 1, &holder), -EFBIG);
-    assert_int_equal(bank_publishable(f->banks, f->control, 8, 1, &holder), 0);
+    assert_true(bank_reserve(f->banks, f->control, 8, 1, &holder) >= 0);
     assert_int_equal(publish(f, 5, &holder), 0);
     assert_int_equal(publish(f, 5, &holder), -EINVAL);
     assert_int_equal(publish(f, 4, &holder), -EINVAL);
@@ -223,21 +232,85 @@ static void test_held_banks_are_not_reused(void **state)
     for (uint64_t g = 2; g <= BANK_COUNT; g++)
         assert_int_equal(publish(f, g, &holder), 0);
     assert_int_equal(publish(f, BANK_COUNT + 1, &holder), -EBUSY);
-    assert_int_equal(bank_publishable(f->banks, f->control, 8, BANK_COUNT + 1, &holder), -EBUSY);
-    assert_int_equal(slots_lowest_held(f->control, &holder), 1);
-    assert_int_equal(holder, 9);
+    assert_int_equal(bank_reserve(f->banks, f->control, 8, BANK_COUNT + 1, &holder), -EBUSY);
     assert_true(snapshot_is(bank_of(f, 1), 1));
     assert_true(snapshot_is(bank_current(f->banks), BANK_COUNT));
 
-    slot_pin(s, 3);
+    /* It moves on, but a request is still on 3: of the others any may go. */
+    slot_hold(s, BANK_COUNT, bank_bit(bank_of(f, 3).bank) | bank_bit(bank_current(f->banks).bank));
     assert_int_equal(publish(f, BANK_COUNT + 1, &holder), 0);
+    assert_int_equal(holder, 9);
     assert_null(bank_of(f, 1).data);
     assert_true(snapshot_is(bank_of(f, 3), 3));
     slot_reap(s, SLOT_EMPTY);
-    for (uint64_t g = BANK_COUNT + 2; g <= 4 * BANK_COUNT; g++) {
+    assert_int_equal(in_use(f), bank_bit(bank_current(f->banks).bank));
+}
+
+/* One request that never ends keeps one bank, and memory is taken for as many as are in use. */
+static void test_one_slow_reader_keeps_one_bank(void **state)
+{
+    struct fixture *f = *state;
+    struct slot *s = &f->control->slots[0];
+    unsigned holder, touched = 0;
+    uint64_t slow;
+
+    assert_int_equal(publish(f, 1, &holder), 0);
+    slow = bank_bit(bank_current(f->banks).bank);
+    slot_claim(s, 1, 0);
+    for (uint64_t g = 2; g <= 10 * BANK_COUNT; g++) {
         assert_int_equal(publish(f, g, &holder), 0);
-        assert_true(snapshot_is(bank_of(f, g - BANK_COUNT + 1), g - BANK_COUNT + 1));
+        slot_hold(s, g, slow | bank_bit(bank_current(f->banks).bank));
+        assert_true(snapshot_is(bank_of(f, 1), 1));
     }
+    for (unsigned i = 0; i < BANK_COUNT; i++)
+        touched += f->banks->used[i] != 0;
+    assert_int_equal(touched, 3);
+}
+
+static void test_kept_banks_are_not_reused(void **state)
+{
+    struct fixture *f = *state;
+    unsigned holder;
+
+    assert_int_equal(publish(f, 1, &holder), 0);
+    bank_keep(f->banks, bank_bit(bank_current(f->banks).bank));
+    for (uint64_t g = 2; g <= 3 * BANK_COUNT; g++)
+        assert_int_equal(publish(f, g, &holder), 0);
+    assert_true(snapshot_is(bank_of(f, 1), 1));
+    bank_keep(f->banks, 0);
+    assert_int_equal(in_use(f), bank_bit(bank_current(f->banks).bank));
+}
+
+#define BIG (8u << 20)
+
+static size_t blocks(int fd)
+{
+    struct stat st;
+
+    assert_int_equal(fstat(fd, &st), 0);
+    return (size_t)st.st_blocks * 512;
+}
+
+/* Big configurations do not stay in every bank that they went through. */
+static void test_memory_of_spare_banks_goes_back(void **state)
+{
+    struct fixture f = {.control = ((struct fixture *)*state)->control};
+    char *data = malloc(BIG);
+    unsigned holder;
+
+    assert_non_null(data);
+    assert_int_equal(zone_create(&f.bank_zone, "config", BANK_LAYOUT, bank_zone_size(BIG)), 0);
+    f.banks = (struct bank_zone *)f.bank_zone.head;
+    bank_zone_init(f.banks, BIG);
+    for (uint64_t g = 1; g <= 20; g++) {
+        memset(data, (int)g, BIG);
+        assert_int_equal(bank_publish(f.banks, f.control, data, BIG, g, &holder), 0);
+        bank_trim(f.banks, f.control);
+        assert_memory_equal(bank_current(f.banks).data, data, BIG);
+        assert_true(blocks(f.bank_zone.fd) < 2 * BIG);
+    }
+    free(data);
+    zone_close(&f.bank_zone);
 }
 
 /* A master that died after copying, before the flip: the bank is spare and nobody finds it. */
@@ -261,32 +334,66 @@ static void test_unpublished_bank_is_spare(void **state)
 
 #define READERS      3
 #define PUBLICATIONS 3000
+#define REQUESTS     5 /* that a reader has going on, each on the generation it began with */
 
 struct reader {
     struct fixture *f;
     struct slot *slot;
+    uint64_t random;
+    struct bank_ref current, request[REQUESTS]; /* data NULL: no request */
     unsigned long reads, torn;
 };
 
 static _Atomic int readers_stop;
 
-/* What a worker does: adopt, read, and only then let go of the older generation. */
+static uint64_t draw(uint64_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return *seed;
+}
+
+static uint64_t banks_of(const struct reader *r)
+{
+    uint64_t banks = bank_bit(r->current.bank);
+
+    for (unsigned i = 0; i < REQUESTS; i++)
+        if (r->request[i].data != NULL)
+            banks |= bank_bit(r->request[i].bank);
+    return banks;
+}
+
+/* A turn of a worker's loop: requests begin, read and end, the current generation is adopted, and
+ * only then does the slot say what is held. */
+static void reader_turn(struct reader *r)
+{
+    struct bank_ref now = bank_current(r->f->banks);
+    struct bank_ref *request = &r->request[draw(&r->random) % REQUESTS];
+
+    r->torn += !snapshot_is(now, now.generation) || now.generation < r->current.generation;
+    if (draw(&r->random) % 4 == 0)
+        r->current = now;
+    if (request->data == NULL)
+        *request = r->current;
+    else if (draw(&r->random) % 8 == 0)
+        request->data = NULL;
+    for (unsigned i = 0; i < REQUESTS; i++)
+        r->torn +=
+            r->request[i].data != NULL && !snapshot_is(r->request[i], r->request[i].generation);
+    slot_hold(r->slot, r->current.generation, banks_of(r));
+    r->reads++;
+}
+
 static void *reader_main(void *arg)
 {
     struct reader *r = arg;
-    struct bank_ref held = bank_current(r->f->banks);
 
-    slot_pin(r->slot, held.generation);
-    while (!atomic_load_explicit(&readers_stop, memory_order_relaxed)) {
-        struct bank_ref now = bank_current(r->f->banks);
-        if (!snapshot_is(held, held.generation) || !snapshot_is(now, now.generation) ||
-            now.generation < held.generation)
-            r->torn++;
-        slot_pin(r->slot, now.generation);
-        held = now;
-        r->reads++;
-    }
-    slot_pin(r->slot, UINT64_MAX);
+    r->current = bank_current(r->f->banks);
+    slot_hold(r->slot, r->current.generation, banks_of(r));
+    while (!atomic_load_explicit(&readers_stop, memory_order_relaxed))
+        reader_turn(r);
+    slot_hold(r->slot, UINT64_MAX, 0);
     return NULL;
 }
 
@@ -301,7 +408,7 @@ static void test_readers_never_see_a_torn_snapshot(void **state)
     assert_int_equal(publish(f, g, &holder), 0);
     atomic_store(&readers_stop, 0);
     for (unsigned i = 0; i < READERS; i++) {
-        readers[i] = (struct reader){.f = f, .slot = &f->control->slots[i]};
+        readers[i] = (struct reader){.f = f, .slot = &f->control->slots[i], .random = i + 1};
         slot_claim(readers[i].slot, g, 0);
         assert_int_equal(pthread_create(&threads[i], NULL, reader_main, &readers[i]), 0);
     }
@@ -310,6 +417,7 @@ static void test_readers_never_see_a_torn_snapshot(void **state)
         if (rc == 0) {
             g++;
             done++;
+            bank_trim(f->banks, f->control);
         } else {
             assert_int_equal(rc, -EBUSY);
             sched_yield();
@@ -335,6 +443,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_publish_and_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_publish_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_held_banks_are_not_reused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_slow_reader_keeps_one_bank, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kept_banks_are_not_reused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_memory_of_spare_banks_goes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unpublished_bank_is_spare, setup, teardown),
         cmocka_unit_test_setup_teardown(test_readers_never_see_a_torn_snapshot, setup, teardown),
     };
