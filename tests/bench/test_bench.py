@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The parts of tools/bench that read and judge, and one small run of the whole."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BENCH = os.path.join(ROOT, "tools", "bench")
+sys.path.insert(0, BENCH)
+
+from benchlib import judge, load, page, report, svg  # noqa: E402
+
+WRK = """Running 1s test @ http://127.0.0.1:1/
+  1 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency   608.71us  182.33us   3.20ms   76.19%
+    Req/Sec   103.46k     4.67k  110.00k    63.64%
+  Latency Distribution
+     50%  590.00us
+     75%  680.00us
+     90%    1.10ms
+     99%    1.25ms
+  113219 requests in 1.10s, 20.08MB read
+{}Requests/sec: 102927.90
+"""
+H2LOAD = """finished in 1.00s, 91342.00 req/s, 12.11MB/s
+requests: 91406 total, 91406 started, 91342 done, {}, 0 errored, 0 timeout
+status codes: {}
+traffic: 12.11MB (12697000) total
+"""
+
+
+def test_wrk_output():
+    got = load.parse_wrk(WRK.format(""))
+    assert (got["answers"], got["seconds"], got["bad"], got["errors"]) == (113219, 1.1, 0, "")
+    assert got["p50_ms"] == pytest.approx(0.59) and got["p99_ms"] == pytest.approx(1.25)
+    bad = load.parse_wrk(WRK.format("  Socket errors: connect 0, read 3, write 0, timeout 0\n  Non-2xx or 3xx responses: 7\n"))
+    assert bad["bad"] == 7 and "read 3" in bad["errors"]
+    with pytest.raises(RuntimeError):
+        load.parse_wrk("unable to connect")
+
+
+def test_h2load_output():
+    good = load.parse_h2load(H2LOAD.format("91342 succeeded, 0 failed", "91342 2xx, 0 3xx, 0 4xx, 0 5xx"))
+    assert good["statuses"] == {"2xx": 91342, "3xx": 0, "4xx": 0, "5xx": 0} and good["failed"] == 0
+    refused = load.parse_h2load(H2LOAD.format("0 succeeded, 91342 failed", "0 2xx, 0 3xx, 91342 4xx, 0 5xx"))
+    assert refused["answers"] == refused["statuses"]["4xx"] == 91342 and refused["failed"] == 0
+
+
+@pytest.mark.parametrize(
+    "fields, verdict, short_by",
+    [
+        ({"ratio": 1.1, "target": 1.1}, "met", None),
+        ({"ratio": 0.88, "target": 1.1}, "short", 0.2),
+        ({"ours": 3.0, "target": 2.0, "of": "at most"}, "short", 0.5),
+        ({"ours": 1.9, "target": 2.0, "of": "at most"}, "met", None),
+        ({"ours": 99.0, "target": 100.0, "of": "at least"}, "short", 0.01),
+        ({"ours": 5.0}, "told", None),
+        ({"verdict": "failed", "target": 1.0}, "failed", None),
+    ],
+)
+def test_verdicts(fields, verdict, short_by):
+    row = judge.Row("s", "w", **fields).judged()
+    assert row.verdict == verdict
+    assert row.short_by == (None if short_by is None else pytest.approx(short_by))
+
+
+def test_a_ratio_is_more_than_one_where_ours_is_better():
+    assert judge.ratios([10, 12], [5, 6], "lower") == [2, 2]
+    assert judge.ratios([10, 12], [5, 6], "higher") == [0.5, 0.5]
+
+
+def document():
+    rows = [
+        judge.Row("a", "CPU per request", unit="us", peer="nginx", ours=5.0, ours_low=4.8, ours_high=5.5, theirs=6.0,
+                  theirs_low=5.9, theirs_high=6.1, ratio=1.2, ratio_low=1.1, ratio_high=1.3, target=1.1,
+                  ours_per_s=1e5, theirs_per_s=9e4, ours_generator=0.7, theirs_generator=0.6, pairs=5),
+        judge.Row("a", "the run", verdict="failed", note="a | b"),
+    ]  # fmt: skip
+    scenario = {"name": "a", "what": "A.", "date": "2026-01-02 03:04 UTC", "commit": "abc", "order": 1, "took_s": 1}
+    machine = {"date": "2026-01-02 03:04 UTC", "commit": "abc", "processor": "p", "cores": 2, "memory_gb": 8,
+               "kernel": "6", "system": "Debian", "file_system": "ext4", "fdatasync_ms": 0.2, "load_before": 0.1,
+               "versions": {"nginx": "1.22.1"}}  # fmt: skip
+    return {
+        "machine": machine,
+        "options": {"pairs": 5, "seconds": 3, "connections": 128, "quick": False},
+        "scenarios": [{**scenario, "rows": [report.plain(r.judged()) for r in rows]}],
+    }
+
+
+def test_the_page_holds_every_row_and_keeps_what_is_written_by_hand(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "PAGE", str(tmp_path / "benchmarks.md"))
+    monkeypatch.setattr(page, "DRAWINGS", str(tmp_path / "bench"))
+    (tmp_path / "benchmarks.md").write_text(f"above\n{page.BEGIN}\nold\n{page.END}\nbelow\n")
+    page.write(document())
+    page.write(document())
+    text = (tmp_path / "benchmarks.md").read_text()
+    assert text.startswith("above\n") and text.endswith("\nbelow\n") and "old" not in text
+    assert text.count("1.20 (1.10 to 1.30)") == 1 and "| failed |" in text and "1 met, 1 failed" in text
+    assert (tmp_path / "bench" / "a.svg").read_text().startswith("<svg")
+
+
+def test_nothing_measured_has_no_drawing():
+    assert svg.draw("a", [judge.Row("a", "the run", verdict="failed")]) is None
+
+
+def test_a_small_run():
+    if shutil.which("wrk") is None or shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin") is None:
+        pytest.skip("nginx or wrk is not installed")
+    env = {**os.environ, "RUSHGATE_BUILD": os.path.abspath(os.environ.get("RUSHGATE_BUILD", os.path.join(ROOT, "build")))}
+    done = subprocess.run(
+        [os.path.join(BENCH, "run"), "refuse", "--quick", "--pairs", "1", "--connections", "8", "--json", "--no-save"],
+        capture_output=True, text=True, env=env,
+    )  # fmt: skip
+    assert done.returncode in (0, 3), done.stderr  # 3: slower than the target, which is no matter here
+    rows = json.loads(done.stdout)["scenarios"][0]["rows"]
+    assert [r["verdict"] for r in rows] in (["met"], ["short"]) and rows[0]["ours"] > 0
+
+
+def test_every_scenario_says_what_it_measures():
+    out = subprocess.run([os.path.join(BENCH, "run"), "--list"], capture_output=True, text=True, check=True).stdout
+    files = [f for f in os.listdir(BENCH) if f.startswith("scenario_")]
+    assert len(out.splitlines()) == len(files)
+
+
+def test_an_unknown_scenario_is_refused():
+    done = subprocess.run([os.path.join(BENCH, "run"), "nonsense"], capture_output=True, text=True)
+    assert done.returncode == 2 and "no scenario 'nonsense'" in done.stderr

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""docs/benchmarks.md between its marks, and docs/bench/*.svg, from the last run's JSON."""
+
+import os
+
+from . import gateway, judge, report, svg
+
+PAGE = os.path.join(gateway.TOP, "docs", "benchmarks.md")
+DRAWINGS = os.path.join(gateway.TOP, "docs", "bench")
+BEGIN, END = "<!-- results: tools/bench/run --write-docs -->", "<!-- end of results -->"
+
+
+
+def machine_lines(machine, options):
+    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
+    return [
+        f"Measured {machine['date']} at commit {machine['commit']}: {machine['processor']}, {machine['cores']} cores,"
+        f" {machine['memory_gb']} GB, {machine['system']}, kernel {machine['kernel']}; files on"
+        f" {machine['file_system']} with an fdatasync of {machine['fdatasync_ms']} ms; load average before the run"
+        f" {machine['load_before']}.",
+        "",
+        f"{options['pairs']} pairs of {options['seconds']} s, {options['connections']} connections unless a row says"
+        f" otherwise{' (quick run: sizes are reduced)' if options['quick'] else ''}. Peers: {versions}.",
+    ]
+
+
+def rates(row):
+    """Requests a second and the generator's processors, ours / theirs."""
+    if row.ours_per_s is None:
+        return "", ""
+    per_s = report.number(row.ours_per_s)
+    if row.theirs_per_s is not None:
+        per_s += " / " + report.number(row.theirs_per_s)
+    shares = [f"{g:.0%}" for g in (row.ours_generator, row.theirs_generator) if g is not None]
+    return per_s, " / ".join(shares)
+
+
+def row_line(row):
+    _, what, ours, peer, theirs, ratio, spread, target, verdict = report.cells(row)
+    per_s, generator = rates(row)
+    cells = [what, ours, peer, theirs, f"{ratio} ({spread})" if ratio else "", per_s, generator, target, verdict]
+    return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+
+
+def section(scenario, machine, drawn):
+    rows = report.rows_of(scenario)
+    out = [f"### {scenario['name']}", "", scenario["what"], ""]
+    if (scenario["date"][:10], scenario["commit"]) != (machine["date"][:10], machine["commit"]):
+        out += [f"Measured {scenario['date']} at commit {scenario['commit']}.", ""]
+    out += [
+        "| what | rushgate | peer | peer's | ratio (low to high) | answers/s, ours / peer's | generator | target | verdict |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(row_line(r) for r in rows),
+        "",
+    ]
+    for note in dict.fromkeys(f"{r.case + ': ' if r.case else ''}{r.note}" for r in rows if r.note):
+        out.append(f"- {note}")
+    if drawn:
+        out += ["", f"![{scenario['name']}](bench/{scenario['name']}.svg)"]
+    return [*out, ""] if out[-1] else out
+
+
+def overview(scenarios):
+    """Every row that has a target, first those that miss it."""
+    rows = [r for s in scenarios for r in report.rows_of(s)]
+    judged = [r for r in rows if r.target is not None or r.verdict in (judge.FAILED, judge.LEFT_OUT)]
+    out = ["| scenario | what | figure | target | verdict |", "|---|---|---|---|---|"]
+    for r in sorted(judged, key=lambda r: r.verdict == judge.MET):
+        _, what, ours, peer, _, ratio, _, target, verdict = report.cells(r)
+        figure = f"{ratio} x {peer}" if r.of == "ratio" and ratio else ours
+        out.append(f"| [{r.scenario}](#{r.scenario}) | {what} | {figure} | {target} | {verdict} |")
+    return [f"{report.summary(rows)}.", "", *out, ""]
+
+
+def draw_all(scenarios):
+    """Names of scenarios that have a drawing now."""
+    os.makedirs(DRAWINGS, exist_ok=True)
+    drawn = set()
+    for s in scenarios:
+        text = svg.draw(s["name"], report.rows_of(s))
+        if text:
+            with open(os.path.join(DRAWINGS, s["name"] + ".svg"), "w") as f:
+                f.write(text)
+            drawn.add(s["name"])
+    for old in os.listdir(DRAWINGS):
+        if old.removesuffix(".svg") not in drawn:
+            os.remove(os.path.join(DRAWINGS, old))
+    return drawn
+
+
+def results(document):
+    scenarios, machine = document["scenarios"], document["machine"]
+    drawn = draw_all(scenarios)
+    out = [*machine_lines(machine, document["options"]), "", "## Verdicts", "", *overview(scenarios), "## Scenarios", ""]
+    for s in scenarios:
+        out += section(s, machine, s["name"] in drawn)
+    return "\n".join(out).rstrip() + "\n"
+
+
+def write(document):
+    with open(PAGE) as f:
+        before, _, rest = f.read().partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if not mark:
+        raise RuntimeError(f"{PAGE} has no marks {BEGIN} and {END}")
+    with open(PAGE, "w") as f:
+        f.write(f"{before}{BEGIN}\n\n{results(document)}\n{END}{after}")
