@@ -6,6 +6,9 @@
  */
 #include "config.h"
 
+#include <stddef.h>
+#include <stdio.h>
+
 #include "admin/parts.h"
 #include "base/clock.h"
 
@@ -397,6 +400,80 @@ static void write_store(const box_stats *b, struct buf *out)
     simple(out, "rushgate_boxoffice_store_bytes", "gauge", "Size of the store.", b->store_bytes);
 }
 
+/* --- concurrency limits --- */
+
+/* One word of each worker, or the sum over them. */
+static const struct {
+    const char *name, *type, *extra, *help;
+    size_t off;
+    unsigned per_unit; /* of the word in one of the metric */
+    bool per_worker;
+} concurrency_figures[] = {
+#define WORD(w) offsetof(struct metric_concurrency, w)
+    {"rushgate_concurrency_limit", "gauge", "", "Calls that a worker may have under way at once.",
+     WORD(limit_milli), 1000, true},
+    {"rushgate_concurrency_in_flight", "gauge", "", "Calls that it has.", WORD(in_flight), 1, true},
+    {"rushgate_concurrency_calls_total", "counter", ",outcome=\"admitted\"",
+     "Calls a concurrency limit decided on; shadow_refused and failed are among the admitted.",
+     WORD(admitted), 1, false},
+    {"rushgate_concurrency_calls_total", "counter", ",outcome=\"refused\"", NULL, WORD(refused), 1,
+     false},
+    {"rushgate_concurrency_calls_total", "counter", ",outcome=\"shadow_refused\"", NULL,
+     WORD(shadow_refused), 1, false},
+    {"rushgate_concurrency_calls_total", "counter", ",outcome=\"failed\"", NULL, WORD(failed), 1,
+     false},
+#undef WORD
+};
+
+static uint64_t concurrency_word(const struct exposition *x, unsigned worker, uint32_t i,
+                                 unsigned figure)
+{
+    const void *words = &x->metrics->blocks[worker].concurrency[i];
+
+    return get64((const _Atomic uint64_t *)(const void *)((const char *)words +
+                                                          concurrency_figures[figure].off)) /
+           concurrency_figures[figure].per_unit;
+}
+
+static void concurrency_line(const char *limit, unsigned figure, const char *labels, uint64_t value,
+                             struct buf *out)
+{
+    buf_str(out, concurrency_figures[figure].name);
+    label(out, "{", "limit_of", slice_str(limit));
+    buf_printf(out, "%s%s} %llu\n", concurrency_figures[figure].extra, labels,
+               (unsigned long long)value);
+}
+
+static void concurrency_lines(const struct exposition *x, const char *limit, uint32_t i,
+                              unsigned figure, struct buf *out)
+{
+    uint64_t sum = 0;
+    char labels[24];
+
+    for (unsigned w = 0; w < workers_of(x); w++) {
+        uint64_t n = concurrency_word(x, w, i, figure);
+        snprintf(labels, sizeof labels, ",worker=\"%u\"", w);
+        if (concurrency_figures[figure].per_worker)
+            concurrency_line(limit, figure, labels, n, out);
+        sum += n;
+    }
+    if (!concurrency_figures[figure].per_worker)
+        concurrency_line(limit, figure, "", sum, out);
+}
+
+static void write_concurrency(const struct exposition *x, struct buf *out)
+{
+    const char *limit;
+
+    for (unsigned f = 0; f < sizeof concurrency_figures / sizeof *concurrency_figures; f++) {
+        if (concurrency_figures[f].help != NULL)
+            head(out, concurrency_figures[f].name, concurrency_figures[f].type,
+                 concurrency_figures[f].help);
+        for (uint32_t i = 1; (limit = metric_concurrency_name(x->metrics, i)) != NULL; i++)
+            concurrency_lines(x, limit, i, f, out);
+    }
+}
+
 void exposition_write(const struct exposition *x, struct buf *out)
 {
     write_config(x, out);
@@ -404,6 +481,7 @@ void exposition_write(const struct exposition *x, struct buf *out)
     write_counters(x, out);
     write_routes(x, out);
     write_limits(x, out);
+    write_concurrency(x, out);
     if (!x->box_configured)
         return;
     simple(out, "rushgate_boxoffice_up", "gauge", "1: the box office answers.", x->box != NULL);

@@ -177,6 +177,7 @@ void conf_check(struct conf *c)
     check_listeners(c);
     check_refs(c, c->root);
     conf_check_limits(c);
+    conf_check_concurrency(c);
     check_upstreams(c);
     check_schemas(c);
     unique(c, node_get(c->root, S_ROUTES), S_ROUTE_NAME, "name");

@@ -102,6 +102,23 @@ static struct conf_arr put_endpoints(struct writer *w, const struct node *list,
     return arr;
 }
 
+/* map: the setting, of the `kind` that is called `owner`. */
+static struct conf_concurrency concurrency(struct writer *w, const struct node *map,
+                                           const char *kind, const char *owner)
+{
+    uint32_t (*stat)(void *, const char *) = w->r->concurrency_stat;
+    struct conf_concurrency c = conf_concurrency_of(map);
+    struct buf name = {0};
+
+    if (c.mode == CONF_CONCURRENCY_OFF)
+        return c;
+    buf_printf(&name, "%s/%s", kind, owner);
+    c.name = put_str(w, buf_cstr(&name));
+    c.stat = stat ? stat(w->r->arg, buf_cstr(&name)) : 0;
+    buf_free(&name);
+    return c;
+}
+
 static struct conf_upstream upstream(struct writer *w, const struct node *n, uint32_t index)
 {
     return (struct conf_upstream){
@@ -124,6 +141,7 @@ static struct conf_upstream upstream(struct writer *w, const struct node *n, uin
         .health_path = put_text(w, n, S_HEALTH_PATH),
         .eject_failures = num(n, S_EJECT_FAILURES),
         .eject_ms = num(n, S_EJECT_FOR),
+        .concurrency = concurrency(w, node_get(n, S_UPSTREAM_CONCURRENCY), "upstream", n->name),
     };
 }
 
@@ -298,6 +316,8 @@ static struct conf_route route(struct writer *w, const struct route_plan *p)
         .retry = (uint32_t)of_route(p, S_ROUTE_RETRY, S_METHOD_RETRY)->value.num,
         .allow = put_cidrs(w, of_route(p, S_ROUTE_ALLOW, S_METHOD_ALLOW)),
         .limits = put_route_limits(w, p),
+        .concurrency = concurrency(w, of_route(p, S_ROUTE_CONCURRENCY, S_METHOD_CONCURRENCY),
+                                   "route", p->name),
         .host = put_str(w, p->host),
         .path = put_str(w, p->path),
         .respond_status = num(p->route, S_RESPOND_STATUS),

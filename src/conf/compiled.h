@@ -18,7 +18,7 @@
 #include "base/slice.h"
 
 #define CONF_MAGIC   UINT32_C(0x66636752) /* "Rgcf" */
-#define CONF_VERSION 2u
+#define CONF_VERSION 3u
 #define CONF_NONE    UINT32_C(0xffffffff) /* "no such index" in a reference to an array element */
 
 struct conf_str {
@@ -38,6 +38,22 @@ struct conf_cidr {
 
 enum conf_protocol { CONF_GRPC, CONF_HTTP };
 enum conf_balance { CONF_BALANCE_P2C, CONF_BALANCE_RENDEZVOUS };
+
+enum conf_concurrency_mode {
+    CONF_CONCURRENCY_OFF,
+    CONF_CONCURRENCY_ADAPTIVE,
+    CONF_CONCURRENCY_SHADOW,
+    CONF_CONCURRENCY_FIXED
+};
+
+/* Calls of one worker at once, of a route or to an upstream. */
+struct conf_concurrency {
+    uint32_t mode; /* enum conf_concurrency_mode */
+    uint32_t min, max, initial;
+    uint32_t tolerance_percent;
+    uint32_t stat;        /* index of its words in the metric zone; stable over reloads */
+    struct conf_str name; /* "upstream/shop", "route/shop.CreateOrder"; "" when off */
+};
 
 struct conf_endpoint {
     struct conf_str
@@ -65,6 +81,7 @@ struct conf_upstream {
     struct conf_str health_path;       /* http */
     uint32_t eject_failures; /* passive ejection: consecutive connection failures; 0: never */
     uint32_t eject_ms;
+    struct conf_concurrency concurrency;
 };
 
 /* What a limit counts by; the words of limits.key, in order. */
@@ -121,7 +138,8 @@ struct conf_route {
     uint32_t idempotency_key; /* enum conf_need */
     uint32_t retry;        /* 1: an idempotent request may be tried once more on another endpoint */
     struct conf_arr allow; /* struct conf_cidr; empty: everyone */
-    struct conf_arr limits;  /* struct conf_route_limit */
+    struct conf_arr limits; /* struct conf_route_limit */
+    struct conf_concurrency concurrency;
     struct conf_str host;    /* as configured, for show routes; "" is any */
     struct conf_str path;    /* template as configured, for show routes and the access log */
     uint32_t respond_status; /* without upstream: the answer */

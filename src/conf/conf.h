@@ -93,7 +93,8 @@ struct conf_resolver {
     uint32_t (*route_stat)(void *arg, const char *name);       /* metric/route_names.h */
     uint32_t (*endpoint_stat)(void *arg, const char *address); /* health word */
     void *arg;
-    uint32_t (*limit_stat)(void *arg, const char *name); /* metric_limit_index */
+    uint32_t (*limit_stat)(void *arg, const char *name);       /* metric_limit_index */
+    uint32_t (*concurrency_stat)(void *arg, const char *name); /* metric_concurrency_index */
 };
 
 /* Replaces the content of out by the blob (8-byte aligned). False, with errors, when memory is out.

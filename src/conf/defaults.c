@@ -54,6 +54,15 @@ static const struct node *like_source(const struct node *n)
             root = root->up;
         return node_get(root, S_HTTP_MAX_BODY);
     }
+    case S_METHOD_CONCURRENCY_MODE:
+    case S_METHOD_CONCURRENCY_MIN:
+    case S_METHOD_CONCURRENCY_MAX:
+    case S_METHOD_CONCURRENCY_INITIAL:
+    case S_METHOD_CONCURRENCY_TOLERANCE: {
+        struct slice key = slice_str(conf_settings[n->id].key);
+        const struct node *route = n->up->up->up->up;
+        return node_get(route, setting_child(S_ROUTE_CONCURRENCY, key));
+    }
     default: {
         struct slice key = slice_str(conf_settings[n->id].key);
         return node_get(n->up->up->up, setting_child(S_ROUTES, key));

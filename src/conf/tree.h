@@ -14,6 +14,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "conf/compiled.h"
 #include "conf/conf.h"
 #include "conf/diag.h"
 #include "conf/router.h"
@@ -96,6 +97,10 @@ void conf_check_route_limits(struct conf *c, const struct node *route, uint32_t 
 const struct node *conf_route_limits(const struct route_plan *p);
 /* What path:VAR of the key refers to in that route; CONF_NONE: it has no such variable. */
 uint32_t conf_path_var(const struct route_plan *p, const struct node *key_part);
+
+/* concurrency.c: what a `concurrency` mapping says, without name and stat; and its checks. */
+struct conf_concurrency conf_concurrency_of(const struct node *map);
+void conf_check_concurrency(struct conf *c);
 
 /* resolve.c: false, with an error at the node, when the address means nothing here. */
 bool conf_resolve(struct conf *c, struct node *n, struct address *out);

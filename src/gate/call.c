@@ -33,6 +33,8 @@ struct gate_call *call_get(struct gate_request *q, bool is_rpc, bool idempotent)
     c->request = q;
     c->idempotent = idempotent;
     c->is_rpc = is_rpc;
+    c->outcome = CALL_CANCELLED;
+    concurrency_enter(&c->places, q->info->concurrency, loop_now(g->ctx.loop));
     q->call = c;
     g->calls++;
     return c;
@@ -44,6 +46,7 @@ void call_put(struct gate_call *c)
 
     if (c->request != NULL)
         c->request->call = NULL;
+    concurrency_leave(&c->places, c->outcome, loop_now(g->ctx.loop));
     g->calls--;
     generation_unpin(g, c->gen);
     if (g->free_calls_n >= FREE_CALLS_MAX) {
@@ -54,12 +57,13 @@ void call_put(struct gate_call *c)
     g->free_calls_n++;
 }
 
-struct gate_request *call_finish(struct gate_call *c, bool failed)
+struct gate_request *call_finish(struct gate_call *c, enum call_outcome outcome)
 {
     struct gate *g = c->gate;
     struct gate_request *q = c->request;
 
-    if (failed)
+    c->outcome = outcome;
+    if (outcome == CALL_FAILED)
         metric_add(&g->ctx.metrics->counter[METRIC_upstream_failures], 1);
     if (q != NULL)
         q->upstream_ns = loop_now(g->ctx.loop) - q->upstream_start_ns;

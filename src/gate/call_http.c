@@ -151,7 +151,10 @@ static void pass_response(struct gate_request *q, const struct http_response *re
 static void on_response(struct http_call *call, const struct http_response *resp)
 {
     bool ok = resp->error == HTTP_CALL_OK;
-    struct gate_request *q = call_finish(CONTAINER_OF(call, struct gate_call, u.http), !ok);
+    struct gate_request *q = call_finish(CONTAINER_OF(call, struct gate_call, u.http),
+                                         !ok                   ? CALL_FAILED
+                                         : resp->status >= 500 ? CALL_ERROR
+                                                               : CALL_ANSWERED);
 
     if (q == NULL)
         return;

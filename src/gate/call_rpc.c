@@ -190,9 +190,17 @@ static void answer_message(struct gate_request *q, const struct rpc_reply *reply
     gate_answer(q, status, SLICE_LIT("application/json"), extra, buf_view(&g->body));
 }
 
+static enum call_outcome outcome_of(const struct rpc_reply *reply)
+{
+    if (reply->local)
+        return CALL_FAILED;
+    return rpc_status_http(reply->status) >= 500 ? CALL_ERROR : CALL_ANSWERED;
+}
+
 static void on_reply(struct rpc_call *call, const struct rpc_reply *reply)
 {
-    struct gate_request *q = call_finish(CONTAINER_OF(call, struct gate_call, u.rpc), reply->local);
+    struct gate_request *q =
+        call_finish(CONTAINER_OF(call, struct gate_call, u.rpc), outcome_of(reply));
 
     if (q == NULL)
         return;

@@ -17,12 +17,28 @@
 #include "base/log.h"
 #include "gate/request.h"
 
+/* Upstreams first, then routes. */
+static uint32_t concurrency_count(const struct conf_root *root)
+{
+    return root->upstreams.n + root->routes.n;
+}
+
+static const struct conf_concurrency *concurrency_conf(const struct conf_root *root, uint32_t i)
+{
+    return i < root->upstreams.n ? &conf_upstreams(root)[i].concurrency
+                                 : &conf_routes(root)[i - root->upstreams.n].concurrency;
+}
+
 static void generation_free(struct gate *g, struct generation *gen)
 {
     list_del(&gen->node);
     for (uint32_t i = 0; gen->upstreams != NULL && i < gen->root->upstreams.n; i++)
         if (gen->upstreams[i] != NULL)
             upstream_put(g, &gen->upstreams[i]);
+    for (uint32_t i = 0; gen->concurrency != NULL && i < concurrency_count(gen->root); i++)
+        if (gen->concurrency[i] != NULL)
+            concurrency_put(&gen->concurrency[i]);
+    free(gen->concurrency);
     free(gen->upstreams);
     free(gen->routes);
     free(gen->limits);
@@ -57,8 +73,11 @@ static bool route_prepare(struct generation *gen, const struct conf_route *route
     struct buf err = {0};
     bool ok;
 
-    if (route->upstream != CONF_NONE)
+    if (route->upstream != CONF_NONE) {
         info->upstream = gen->upstreams[route->upstream];
+        info->concurrency[0] = gen->concurrency[root->upstreams.n + (info - gen->routes)];
+        info->concurrency[1] = gen->concurrency[route->upstream];
+    }
     ok = router_template_vars(conf_slice(root, route->path), info->var_names, &info->vars_n, &err);
     buf_free(&err);
     if (route->schema == CONF_NONE)
@@ -79,8 +98,12 @@ static int generation_prepare(struct gate *g, struct generation *gen)
         return -ENOMEM;
     gen->upstreams = calloc(root->upstreams.n + 1, sizeof(*gen->upstreams));
     gen->routes = calloc(root->routes.n + 1, sizeof(*gen->routes));
-    if (gen->upstreams == NULL || gen->routes == NULL)
+    gen->concurrency = calloc(concurrency_count(root) + 1, sizeof(struct concurrency *));
+    if (gen->upstreams == NULL || gen->routes == NULL || gen->concurrency == NULL)
         return -ENOMEM;
+    for (uint32_t i = 0; i < concurrency_count(root); i++)
+        if (concurrency_get(g, root, concurrency_conf(root, i), &gen->concurrency[i]) < 0)
+            return -ENOMEM;
     for (uint32_t i = 0; i < root->upstreams.n; i++) {
         gen->upstreams[i] = upstream_get(g, root, &conf_upstreams(root)[i]);
         if (gen->upstreams[i] == NULL)
@@ -134,6 +157,9 @@ int gate_adopt(struct gate *g, struct bank_ref next)
     }
     for (uint32_t i = 0; i < root->upstreams.n; i++)
         upstream_update(g, gen->upstreams[i], root, &conf_upstreams(root)[i]);
+    for (uint32_t i = 0; i < concurrency_count(root); i++)
+        if (gen->concurrency[i] != NULL)
+            concurrency_update(gen->concurrency[i], concurrency_conf(root, i));
     g->current = gen;
     if (old != NULL && old->requests == 0)
         loop_defer(g->ctx.loop, &g->retire);
@@ -156,6 +182,7 @@ struct gate *gate_new(const struct gate_context *ctx, struct bank_ref first)
     g->ctx = *ctx;
     list_init(&g->generations);
     list_init(&g->upstreams);
+    list_init(&g->concurrency);
     list_init(&g->free_calls);
     loop_hook_init(&g->retire, retire_hook);
     if (gate_adopt(g, first) < 0) {

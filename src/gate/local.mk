@@ -1,14 +1,18 @@
 noinst_LIBRARIES += src/gate/libgate.a
 src_gate_libgate_a_SOURCES = \
-	%D%/answer.c %D%/call.c %D%/call_http.c %D%/call_rpc.c %D%/client_address.c %D%/gate.c \
-	%D%/gate.h %D%/phase_access.c %D%/phase_idempotency.c %D%/phase_identity.c %D%/phase_limit.c \
-	%D%/phase_respond.c %D%/phase_upstream.c %D%/phases.def %D%/request.c %D%/request.h \
+	%D%/answer.c %D%/call.c %D%/call_http.c %D%/call_rpc.c %D%/client_address.c %D%/concurrency.c %D%/concurrency.h %D%/gate.c \
+	%D%/gate.h %D%/gradient.c %D%/gradient.h %D%/phase_access.c %D%/phase_idempotency.c %D%/phase_identity.c %D%/phase_limit.c \
+	%D%/phase_overload.c %D%/phase_respond.c %D%/phase_upstream.c %D%/phases.def %D%/request.c %D%/request.h \
 	%D%/totals.c %D%/trace.c %D%/upstreams.c
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/gate/test_request_parts
 tests_unit_gate_test_request_parts_SOURCES = tests/unit/gate/test_request_parts.c
 tests_unit_gate_test_request_parts_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_gate_test_request_parts_LDADD = src/gate/libgate.a src/conf/libconf.a src/table/libtable.a src/base/libbase.a $(UNIT_LIBS)
-TESTS += tests/unit/gate/test_request_parts
+tests_unit_gate_test_request_parts_LDADD = src/gate/libgate.a src/conf/libconf.a src/table/libtable.a src/base/libbase.a $(UNIT_LIBS) -lm
+check_PROGRAMS += tests/unit/gate/test_gradient
+tests_unit_gate_test_gradient_SOURCES = tests/unit/gate/test_gradient.c
+tests_unit_gate_test_gradient_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_gate_test_gradient_LDADD = src/gate/libgate.a $(UNIT_LIBS) -lm
+TESTS += tests/unit/gate/test_request_parts tests/unit/gate/test_gradient
 endif

@@ -26,6 +26,8 @@ uint64_t balance_hash(const struct gate_request *q)
 
 enum phase_verdict phase_upstream(struct gate_request *q)
 {
+    if (overloaded(q))
+        return refuse_overload(q);
     metric_add(&q->gate->ctx.metrics->counter[METRIC_upstream_calls], 1);
     q->upstream_start_ns = loop_now(q->gate->ctx.loop);
     if (q->info->upstream->protocol == CONF_GRPC)

@@ -11,6 +11,7 @@
 #include "base/slice.h"
 #include "conf/compiled.h"
 #include "conf/router.h"
+#include "gate/concurrency.h"
 #include "gate/gate.h"
 #include "http/client.h"
 #include "http/server.h"
@@ -39,7 +40,8 @@ struct route_info {
     struct gate_upstream *upstream; /* NULL: answers by itself */
     struct slice var_names[ROUTER_VARS_MAX];
     unsigned vars_n;
-    struct slice schema; /* "" : no transcoding */
+    struct concurrency *concurrency[2]; /* of the route, of its upstream; NULL: none */
+    struct slice schema;                /* "" : no transcoding */
     struct slice rpc_path;
 };
 
@@ -57,6 +59,7 @@ struct generation {
     unsigned bank;
     uint32_t requests;                /* that pin it, upstream calls without a client included */
     struct gate_upstream **upstreams; /* by index of root->upstreams; owned array */
+    struct concurrency **concurrency; /* by index of root->upstreams, then of routes; owned array */
     struct route_info *routes;        /* by index of root->routes; owned array */
     struct limit_info *limits;        /* by index of root->rate_limits; owned array */
 };
@@ -68,6 +71,7 @@ struct gate {
     struct list generations; /* of generation.node */
     struct loop_hook retire; /* frees generations that nothing pins any more */
     struct list upstreams;   /* of gate_upstream.node */
+    struct list concurrency; /* of concurrency.node */
     struct list free_calls;  /* of gate_call.node: recycled */
     unsigned free_calls_n;
     uint32_t calls;          /* to upstreams, in flight */
@@ -90,6 +94,8 @@ struct gate_call {
     struct gate_request *request; /* NULL: the client left */
     bool idempotent;              /* cancelled when its client leaves */
     bool is_rpc;
+    enum call_outcome outcome; /* as far as known */
+    struct concurrency_places places;
     union {
         struct rpc_call rpc;
         struct http_call http;
@@ -205,11 +211,17 @@ void totals_stop(struct gate *g);
 struct gate_call *call_get(struct gate_request *q, bool is_rpc, bool idempotent);
 /* Back to the free list; unpins. */
 void call_put(struct gate_call *c);
-/* The call has its outcome; failed: by connection, deadline or protocol. Gives the call back and
- * returns the request that waits for it, or NULL: its client left. */
-struct gate_request *call_finish(struct gate_call *c, bool failed);
+/* The call has its outcome. Gives the call back and returns the request that waits for it, or NULL:
+ * its client left. */
+struct gate_request *call_finish(struct gate_call *c, enum call_outcome outcome);
 /* The client of q left: cancels an idempotent call, lets any other finish without it. */
 void call_abandon(struct gate_request *q);
+
+/* phase_overload.c ----------------------------------------------------------------------------- */
+
+/* Is there no room for one more call? Counts it as refused. */
+bool overloaded(const struct gate_request *q);
+enum phase_verdict refuse_overload(struct gate_request *q);
 
 /* phase_upstream.c and its two ways: call_rpc.c, call_http.c -------------------------------------
  */

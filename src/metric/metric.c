@@ -9,7 +9,10 @@
 #include "metric/metric.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "base/hash.h"
 
 #define PER_OCTAVE 4u
 
@@ -55,6 +58,18 @@ uint64_t histogram_quantile_ns(const uint64_t count[HISTOGRAM_BUCKETS], double q
     return UINT64_MAX;
 }
 
+void metric_name_short(char out[METRIC_NAME_MAX], const char *name)
+{
+    size_t n = strlen(name);
+
+    memset(out, 0, METRIC_NAME_MAX);
+    if (n < METRIC_NAME_MAX)
+        memcpy(out, name, n);
+    else
+        snprintf(out, METRIC_NAME_MAX, "%.*s~%08x", METRIC_NAME_MAX - 10, name,
+                 (unsigned)hash64(slice_of(name, n), 0));
+}
+
 static const char *name_at(const char (*names)[METRIC_NAME_MAX], uint32_t n, uint32_t i)
 {
     const char *name;
@@ -78,15 +93,16 @@ const char *metric_limit_name(const struct metric_zone *z, uint32_t i)
     return name_at((const char(*)[METRIC_NAME_MAX])z->limit_name, METRIC_LIMITS, i);
 }
 
-uint32_t metric_limit_index(struct metric_zone *z, const char *name)
+/* Master only. */
+static uint32_t index_of(char (*names)[METRIC_NAME_MAX], uint32_t n, const char *name)
 {
-    char want[METRIC_NAME_MAX] = "";
+    char want[METRIC_NAME_MAX];
 
-    if (name[0] == '\0' || strlen(name) >= sizeof want)
+    if (name[0] == '\0')
         return 0;
-    memcpy(want, name, strlen(name));
-    for (uint32_t i = 1; i < METRIC_LIMITS; i++) {
-        char *slot = z->limit_name[i];
+    metric_name_short(want, name);
+    for (uint32_t i = 1; i < n; i++) {
+        char *slot = names[i];
         if (slot[0] == '\0') {
             memcpy(slot + 1, want + 1, METRIC_NAME_MAX - 1);
             /* The first byte makes the name visible. */
@@ -97,6 +113,21 @@ uint32_t metric_limit_index(struct metric_zone *z, const char *name)
             return i;
     }
     return 0;
+}
+
+uint32_t metric_limit_index(struct metric_zone *z, const char *name)
+{
+    return index_of(z->limit_name, METRIC_LIMITS, name);
+}
+
+const char *metric_concurrency_name(const struct metric_zone *z, uint32_t i)
+{
+    return name_at((const char(*)[METRIC_NAME_MAX])z->concurrency_name, METRIC_CONCURRENCY, i);
+}
+
+uint32_t metric_concurrency_index(struct metric_zone *z, const char *name)
+{
+    return index_of(z->concurrency_name, METRIC_CONCURRENCY, name);
 }
 
 uint64_t metric_limit_total(const struct metric_zone *z, unsigned slots, uint32_t limit,

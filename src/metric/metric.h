@@ -5,7 +5,8 @@
  * reader sums the blocks. Blocks outlive their process: counters stay cumulative over respawns.
  *
  *   header | names of routes and limits (master) | block of slot 0 | block of slot 1 | ...
- *   block:  counters[] | limits[METRIC_LIMITS] | routes[METRIC_ROUTES]{status classes, histogram}
+ *   block:  counters[] | limits[METRIC_LIMITS] | concurrency[METRIC_CONCURRENCY] |
+ * routes[METRIC_ROUTES]{status classes, histogram}
  *
  * Killed between load and store, a counter misses one event; it never holds a wrong value.
  */
@@ -18,10 +19,11 @@
 #include "shm/control.h"
 #include "shm/zone.h"
 
-#define METRIC_LAYOUT   2u
-#define METRIC_ROUTES   1024 /* route indexes (conf_route.stat); index 0 is "no route" */
-#define METRIC_LIMITS   256  /* limit indexes (conf_rate_limit.stat); index 0: all were taken */
-#define METRIC_NAME_MAX 64   /* bytes of a route's name with its NUL */
+#define METRIC_LAYOUT      3u
+#define METRIC_ROUTES      1024 /* route indexes (conf_route.stat); index 0 is "no route" */
+#define METRIC_LIMITS      256  /* limit indexes (conf_rate_limit.stat); index 0: all were taken */
+#define METRIC_CONCURRENCY 256  /* indexes of concurrency limits; index 0: all were taken */
+#define METRIC_NAME_MAX    64   /* bytes of a route's name with its NUL */
 
 enum metric_counter {
 #define COUNTER(name, prom, labels, help) METRIC_##name,
@@ -65,9 +67,20 @@ struct metric_limit {
     _Atomic uint64_t count[METRIC_LIMIT_OUTCOMES];
 };
 
+/* A concurrency limit in one worker. Gauges of a process, counters of the slot. */
+struct metric_concurrency {
+    _Atomic uint64_t limit_milli; /* calls at once, in thousandths; 0: never used */
+    _Atomic uint64_t in_flight;
+    _Atomic uint64_t long_ns, short_ns; /* latency without load, and now; 0: not known */
+    _Atomic uint64_t admitted, refused;
+    _Atomic uint64_t shadow_refused; /* admitted, because it only watches */
+    _Atomic uint64_t failed;         /* calls that failed in a way that lowers the limit */
+};
+
 struct metric_block {
     _Alignas(SHM_LINE) _Atomic uint64_t counter[METRIC_COUNTERS];
     struct metric_limit limits[METRIC_LIMITS];
+    struct metric_concurrency concurrency[METRIC_CONCURRENCY];
     struct metric_route routes[METRIC_ROUTES];
 };
 
@@ -77,6 +90,7 @@ struct metric_zone {
                    [METRIC_NAME_MAX]; /* NUL-terminated, "" unused; written by the master before a
                             generation that uses the index is published (route_names.h) */
     char limit_name[METRIC_LIMITS][METRIC_NAME_MAX]; /* of limits; an index stays a name's */
+    char concurrency_name[METRIC_CONCURRENCY][METRIC_NAME_MAX]; /* the same: "upstream/shop" */
     struct metric_block blocks[CONTROL_SLOTS];
 };
 
@@ -93,6 +107,9 @@ static inline void histogram_record(struct histogram *h, uint64_t ns)
     metric_add(&h->sum_ns, ns);
 }
 
+/* A name as it stands in the zone: a long one keeps its start and is told apart by a hash. */
+void metric_name_short(char out[METRIC_NAME_MAX], const char *name);
+
 /* Name of an index in use, NULL for index 0 and free ones. Any process, at any time; what it
  * returns stays as it is while the process holds its generation (metric/route_names.h). */
 const char *metric_route_name(const struct metric_zone *z, uint32_t i);
@@ -100,6 +117,9 @@ const char *metric_limit_name(const struct metric_zone *z, uint32_t i);
 /* Index of a limit's counters: the one it had before, else a fresh one; 0 when all were given away.
  * Master only. */
 uint32_t metric_limit_index(struct metric_zone *z, const char *name);
+/* The same for concurrency limits. */
+const char *metric_concurrency_name(const struct metric_zone *z, uint32_t i);
+uint32_t metric_concurrency_index(struct metric_zone *z, const char *name);
 
 /*
  * What readers want: sums over slots. `slots` is how many blocks are looked at from slot 0 on: the

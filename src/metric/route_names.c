@@ -1,23 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "metric/route_names.h"
 
-#include <stdio.h>
 #include <string.h>
-
-#include "base/hash.h"
-
-/* The name as it stands in the zone: a long one keeps its start and is told apart by a hash. */
-static void shorten(char out[METRIC_NAME_MAX], const char *name)
-{
-    size_t n = strlen(name);
-
-    memset(out, 0, METRIC_NAME_MAX);
-    if (n < METRIC_NAME_MAX)
-        memcpy(out, name, n);
-    else
-        snprintf(out, METRIC_NAME_MAX, "%.*s~%08x", METRIC_NAME_MAX - 10, name,
-                 (unsigned)hash64(slice_of(name, n), 0));
-}
 
 void route_names_init(struct route_names *n, struct metric_zone *z, unsigned slots)
 {
@@ -61,7 +45,7 @@ uint32_t route_names_index(struct route_names *n, const char *name)
     char want[METRIC_NAME_MAX];
     uint32_t i;
 
-    shorten(want, name);
+    metric_name_short(want, name);
     if (want[0] == '\0')
         return 0;
     for (i = 1; i < METRIC_ROUTES; i++)

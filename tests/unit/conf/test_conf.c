@@ -245,6 +245,12 @@ static uint32_t limit_stat(void *arg, const char *name)
     return name[0] == 'p' ? 7 : 8;
 }
 
+static uint32_t concurrency_stat(void *arg, const char *name)
+{
+    (void)arg;
+    return strcmp(name, "upstream/shop") == 0 ? 3 : 4;
+}
+
 static const char *source_dir(void)
 {
     const char *dir = getenv("srcdir");
@@ -459,10 +465,37 @@ static void test_rates(void **state)
     }
 }
 
+static void assert_concurrency(const struct conf_root *r, const struct conf_concurrency *c,
+                               const char *name, const uint32_t want[6])
+{
+    assert_str(r, c->name, name);
+    assert_int_equal(c->mode, want[0]);
+    assert_int_equal(c->min, want[1]);
+    assert_int_equal(c->max, want[2]);
+    assert_int_equal(c->initial, want[3]);
+    assert_int_equal(c->tolerance_percent, want[4]);
+    assert_int_equal(c->stat, want[5]);
+}
+
+/* Upstream, route and method; what a method does not say is the route's. */
+static void check_concurrency(const struct conf_root *r)
+{
+    assert_concurrency(r, &conf_upstreams(r)[0].concurrency, "upstream/shop",
+                       (uint32_t[]){CONF_CONCURRENCY_ADAPTIVE, 5, 500, 50, 200, 3});
+    assert_int_equal(conf_upstreams(r)[1].concurrency.mode, CONF_CONCURRENCY_OFF);
+    assert_concurrency(r, &route_named(r, "shop.Buy")->concurrency, "route/shop.Buy",
+                       (uint32_t[]){CONF_CONCURRENCY_FIXED, 1, 12, 12, 150, 4});
+    assert_concurrency(r, &route_named(r, "shop.CancelOrder")->concurrency,
+                       "route/shop.CancelOrder",
+                       (uint32_t[]){CONF_CONCURRENCY_SHADOW, 2, 12, 12, 150, 4});
+    assert_int_equal(route_named(r, "hello")->concurrency.mode, CONF_CONCURRENCY_OFF);
+}
+
 static void test_full(void **state)
 {
     struct seen seen = {0};
-    const struct conf_resolver resolver = {route_stat, endpoint_stat, &seen, limit_stat};
+    const struct conf_resolver resolver = {route_stat, endpoint_stat, &seen, limit_stat,
+                                           concurrency_stat};
     struct conf *c = load_full();
     struct buf blob = {0};
     const struct conf_root *r = compile(c, &resolver, &blob);
@@ -488,6 +521,7 @@ static void test_full(void **state)
     assert_int_equal(seen.routes, 7);
     assert_int_equal(seen.endpoints, 3);
     check_upstreams(r);
+    check_concurrency(r);
     check_routes(r);
     check_ranges(r);
     check_index(r);
