@@ -79,6 +79,7 @@ struct http_conn {
     bool busy;     /* inside http_conn_process: answers are sent when it is done */
     bool blocked;  /* the socket takes no more: watching for write, not for read */
     bool reading;  /* watching for read */
+    bool ended;    /* the client sends nothing more than what is in the socket */
     bool closing;  /* nothing more is read as a request; close when `out` is sent */
     bool linger;   /* the client may be sending: do not just close */
     bool expects;  /* the client waits for 100 before it sends the body, and has not got it */

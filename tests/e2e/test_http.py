@@ -3,6 +3,7 @@
 
 import email.utils
 import re
+import socket
 import threading
 import time
 import uuid
@@ -32,6 +33,21 @@ def test_keep_alive(shared_plain):
         c.send(b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert c.response().header("Connection") == "close"
         assert c.closed()
+
+
+@pytest.mark.parametrize("head, status", [(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+                                          (b"GET /hello HTTP/1.1\r\nHos", None)])
+def test_last_bytes_and_end_in_one_segment(shared_plain, head, status):
+    """The kernel reports both by one event; the end must be seen at once, not by a timeout."""
+    with shared_plain.client.connect() as c:
+        c.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        c.send(head)
+        c.socket.shutdown(socket.SHUT_WR)
+        begin = time.monotonic()
+        if status is not None:
+            assert c.response().status == status
+        assert c.closed()
+        assert time.monotonic() - begin < 5
 
 
 def test_http_1_0(shared_plain):
