@@ -5,6 +5,7 @@ import copy
 import getpass
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -89,9 +90,20 @@ def merge(into, more):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the range from which the kernel gives ports to whoever connects; drawn, so that runs side by
+    side rarely meet."""
+    while True:
+        port = random.randrange(10240, 32768)
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", port)) == 0:
+                continue
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_for(condition, what, seconds=PATIENCE_S):
