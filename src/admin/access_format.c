@@ -106,6 +106,8 @@ void access_format(struct access_format *f, const struct access_record *rec, str
     put_string(out, rec->reason);
     PUT_LIT(out, ",\"route\":");
     put_string(out, rec->route);
+    PUT_LIT(out, ",\"arm\":");
+    put_string(out, rec->arm);
     PUT_LIT(out, ",\"user\":");
     put_string(out, rec->identity);
     put_number(out, ",\"bytes_in\":", rec->bytes_in);

@@ -11,6 +11,7 @@
 
 #include "admin/parts.h"
 #include "base/clock.h"
+#include "conf/split.h"
 
 /* Of the 104 buckets every octave from 64 us to 16.8 s: enough to draw, cheap to keep. */
 #define LE_FIRST 24u
@@ -102,9 +103,10 @@ static bool route_in_use(const struct exposition *x, uint32_t route)
     return route == 0 || metric_route_name(x->metrics, route) != NULL;
 }
 
+static const char *const classes[6] = {"gone", "1xx", "2xx", "3xx", "4xx", "5xx"};
+
 static void write_route_requests(const struct exposition *x, struct buf *out)
 {
-    static const char *const classes[6] = {"gone", "1xx", "2xx", "3xx", "4xx", "5xx"};
     static const char name[] = "rushgate_http_requests_total";
     struct metric_route_total t;
 
@@ -123,32 +125,36 @@ static void write_route_requests(const struct exposition *x, struct buf *out)
     }
 }
 
-static void write_histogram(const struct exposition *x, uint32_t route, struct buf *out)
+/* labels: complete, without braces. */
+static void write_histogram(const char *name, struct slice labels,
+                            const struct metric_route_total *t, struct buf *out)
 {
-    static const char name[] = "rushgate_http_request_duration_seconds";
-    struct metric_route_total t;
     uint64_t seen = 0;
 
-    metric_route_total(x->metrics, workers_of(x), route, &t);
     for (unsigned i = 0, next = LE_FIRST; i <= LE_LAST; i++) {
-        seen += t.latency[i];
+        seen += t->latency[i];
         if (i != next)
             continue;
         next += LE_STEP;
-        buf_printf(out, "%s_bucket", name);
-        label(out, "{", "route", route_label(x, route));
-        buf_printf(out, ",le=\"%g\"} %llu\n", (double)histogram_bound_ns(i) / (double)NS_PER_S,
-                   (unsigned long long)seen);
+        buf_printf(out, "%s_bucket{%.*s,le=\"%g\"} %llu\n", name, SLICE_ARG(labels),
+                   (double)histogram_bound_ns(i) / (double)NS_PER_S, (unsigned long long)seen);
     }
-    buf_printf(out, "%s_bucket", name);
-    label(out, "{", "route", route_label(x, route));
-    buf_printf(out, ",le=\"+Inf\"} %llu\n%s_sum", (unsigned long long)t.count, name);
-    label(out, "{", "route", route_label(x, route));
-    buf_str(out, "} ");
-    seconds(out, t.sum_ns);
-    buf_printf(out, "\n%s_count", name);
-    label(out, "{", "route", route_label(x, route));
-    buf_printf(out, "} %llu\n", (unsigned long long)t.count);
+    buf_printf(out, "%s_bucket{%.*s,le=\"+Inf\"} %llu\n%s_sum{%.*s} ", name, SLICE_ARG(labels),
+               (unsigned long long)t->count, name, SLICE_ARG(labels));
+    seconds(out, t->sum_ns);
+    buf_printf(out, "\n%s_count{%.*s} %llu\n", name, SLICE_ARG(labels),
+               (unsigned long long)t->count);
+}
+
+static void write_route_latency(const struct exposition *x, uint32_t route, struct buf *out)
+{
+    struct metric_route_total t;
+    struct buf labels = {0};
+
+    metric_route_total(x->metrics, workers_of(x), route, &t);
+    label(&labels, "", "route", route_label(x, route));
+    write_histogram("rushgate_http_request_duration_seconds", buf_view(&labels), &t, out);
+    buf_free(&labels);
 }
 
 static void write_routes(const struct exposition *x, struct buf *out)
@@ -158,7 +164,7 @@ static void write_routes(const struct exposition *x, struct buf *out)
          "From the first byte of a request to the answer handed to the kernel.");
     for (uint32_t r = 0; r < METRIC_ROUTES; r++)
         if (route_in_use(x, r))
-            write_histogram(x, r, out);
+            write_route_latency(x, r, out);
 }
 
 static void write_limits(const struct exposition *x, struct buf *out)
@@ -187,6 +193,79 @@ static void write_limits(const struct exposition *x, struct buf *out)
             out, "} %llu\n",
             (unsigned long long)metric_limit_total(x->metrics, workers_of(x), i, LIMIT_OVERFLOWED));
     }
+}
+
+/* --- splits --- */
+
+/* "split/arm" of the metric zone as two labels; false where there is no such name. */
+static bool arm_labels(const struct exposition *x, uint32_t arm, struct buf *out)
+{
+    const char *name = metric_arm_name(x->metrics, arm);
+    struct slice all = slice_str(name);
+    size_t slash = slice_find(all, '/');
+
+    buf_clear(out);
+    if (name == NULL || slash == all.n)
+        return false;
+    label(out, "", "split", slice_of(all.p, slash));
+    label(out, ",", "arm", slice_of(all.p + slash + 1, all.n - slash - 1));
+    return true;
+}
+
+static void write_weights(const struct exposition *x, struct buf *out)
+{
+    static const char name[] = "rushgate_split_weight";
+
+    head(out, name, "gauge", "Weight of an arm, as configured.");
+    for (uint32_t i = 0; x->root != NULL && i < x->root->splits.n; i++) {
+        const struct conf_split *s = &conf_splits(x->root)[i];
+        for (uint32_t k = 0; k < s->arms.n; k++) {
+            const struct conf_arm *arm = &conf_arms(x->root, s)[k];
+            buf_str(out, name);
+            label(out, "{", "split", conf_slice(x->root, s->name));
+            label(out, ",", "arm", conf_slice(x->root, arm->name));
+            buf_printf(out, "} %u\n", arm->weight);
+        }
+    }
+}
+
+static void write_arm_requests(const struct exposition *x, struct buf *labels, struct buf *out)
+{
+    static const char name[] = "rushgate_split_requests_total";
+    struct metric_route_total t;
+    uint64_t forced;
+
+    head(out, name, "counter", "Requests that an arm answered, by class of status.");
+    for (uint32_t i = 1; arm_labels(x, i, labels); i++) {
+        metric_arm_total(x->metrics, workers_of(x), i, &t, &forced);
+        for (unsigned k = 0; k < 6; k++)
+            buf_printf(out, "%s{%.*s,code=\"%s\"} %llu\n", name, SLICE_ARG(buf_view(labels)),
+                       classes[k], (unsigned long long)t.status[k]);
+    }
+}
+
+static void write_splits(const struct exposition *x, struct buf *out)
+{
+    static const char forced_name[] = "rushgate_split_forced_total";
+    static const char latency_name[] = "rushgate_split_request_duration_seconds";
+    struct metric_route_total t;
+    struct buf labels = {0};
+    uint64_t forced;
+
+    write_weights(x, out);
+    write_arm_requests(x, &labels, out);
+    head(out, forced_name, "counter", "Requests that named their arm; in no other figure of it.");
+    for (uint32_t i = 1; arm_labels(x, i, &labels); i++) {
+        metric_arm_total(x->metrics, workers_of(x), i, &t, &forced);
+        buf_printf(out, "%s{%.*s} %llu\n", forced_name, SLICE_ARG(buf_view(&labels)),
+                   (unsigned long long)forced);
+    }
+    head(out, latency_name, "histogram", "Latency of the requests that an arm answered.");
+    for (uint32_t i = 1; arm_labels(x, i, &labels); i++) {
+        metric_arm_total(x->metrics, workers_of(x), i, &t, &forced);
+        write_histogram(latency_name, buf_view(&labels), &t, out);
+    }
+    buf_free(&labels);
 }
 
 /* Figures of one process, each a column of its slot. */
@@ -482,6 +561,7 @@ void exposition_write(const struct exposition *x, struct buf *out)
     write_routes(x, out);
     write_limits(x, out);
     write_concurrency(x, out);
+    write_splits(x, out);
     if (!x->box_configured)
         return;
     simple(out, "rushgate_boxoffice_up", "gauge", "1: the box office answers.", x->box != NULL);

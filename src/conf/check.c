@@ -178,6 +178,7 @@ void conf_check(struct conf *c)
     check_refs(c, c->root);
     conf_check_limits(c);
     conf_check_concurrency(c);
+    conf_check_splits(c);
     check_upstreams(c);
     check_schemas(c);
     unique(c, node_get(c->root, S_ROUTES), S_ROUTE_NAME, "name");

@@ -6,11 +6,13 @@
 #include "conf/compiled.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "conf/split.h"
 #include "conf/tree.h"
 
 _Static_assert(sizeof(struct conf_cidr) == 20, "ranges lie side by side");
@@ -289,11 +291,104 @@ static struct conf_arr put_route_limits(struct writer *w, const struct route_pla
     return arr;
 }
 
+/* --- splits --- */
+
+/* Names of header fields are compared in lower case. */
+static struct conf_str put_lower(struct writer *w, const char *text)
+{
+    struct conf_str s = put_str(w, text);
+
+    for (uint32_t i = 0; i < s.n && !w->out->failed; i++) {
+        char *c = &w->out->p[s.off + i];
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c + ('a' - 'A'));
+    }
+    return s;
+}
+
+static struct conf_arm arm(struct writer *w, const struct node *split, const struct node *n,
+                           uint64_t seed)
+{
+    uint32_t (*stat)(void *, const char *) = w->r->arm_stat;
+    char label[CONF_ARM_LABEL_MAX + 1];
+    struct conf_arm a = {
+        .name = put_str(w, n->name),
+        .id = hash64(slice_str(n->name), seed),
+        .weight = num(n, S_ARM_WEIGHT),
+        .upstream = node_find(node_get(w->c->root, S_UPSTREAMS), node_text(n, S_ARM_UPSTREAM)),
+        .responds = node_get(n, S_ARM_RESPOND)->set,
+        .respond_status = num(n, S_ARM_RESPOND_STATUS),
+        .respond_body = put_text(w, n, S_ARM_RESPOND_BODY),
+        .respond_type = put_text(w, n, S_ARM_RESPOND_TYPE),
+    };
+
+    snprintf(label, sizeof label, "%s/%s", split->name, n->name);
+    a.label = put_str(w, label);
+    a.inverse = a.weight > 0 ? 1.0 / a.weight : 0;
+    a.stat = stat ? stat(w->r->arg, label) : 0;
+    return a;
+}
+
+static struct conf_arr put_arms(struct writer *w, const struct node *split, uint64_t seed)
+{
+    const struct node *list = node_get(split, S_SPLIT_ARMS);
+    struct conf_arm all[CONF_ARMS];
+    struct conf_arr arr = {.n = list->n};
+
+    for (uint32_t i = 0; i < list->n; i++)
+        all[i] = arm(w, split, list->kids[i], seed);
+    arr.off = put(w, all, list->n * sizeof *all);
+    return arr;
+}
+
+static struct conf_split split(struct writer *w, const struct node *n)
+{
+    const struct node *by = node_get(n, S_SPLIT_BY);
+    struct conf_split s = {
+        .name = put_str(w, n->name),
+        .seed = hash64(slice_str(node_text(n, S_SPLIT_SALT)), hash64(slice_str(n->name), 0)),
+        .by = (uint32_t)by->value.num,
+        .by_text = put_str(w, by->text),
+        .header = put_text(w, n, S_SPLIT_HEADER),
+        .header_lower = put_lower(w, node_text(n, S_SPLIT_HEADER)),
+        .override = num(n, S_SPLIT_OVERRIDE),
+        .answer = num(n, S_SPLIT_ANSWER),
+        .cookie_max_age_s = (uint32_t)(node_num(n, S_SPLIT_COOKIE_MAX_AGE) / 1000),
+        .cookie_secure = num(n, S_SPLIT_COOKIE_SECURE),
+    };
+
+    if (by->value.name != NULL)
+        s.by_name = put_str(w, by->value.name);
+    s.arms = put_arms(w, n, s.seed);
+    return s;
+}
+
+static struct conf_arr put_splits(struct writer *w)
+{
+    const struct node *list = node_get(w->c->root, S_SPLITS);
+    struct conf_split *all = xcalloc(list->n + 1, sizeof *all);
+    struct conf_arr arr = {.n = list->n};
+
+    for (uint32_t i = 0; i < list->n; i++)
+        all[i] = split(w, list->kids[i]);
+    arr.off = put(w, all, list->n * sizeof *all);
+    free(all);
+    return arr;
+}
+
 /* A setting of a method's overrides where there are some, else of the route. */
 static const struct node *of_route(const struct route_plan *p, enum setting_id route,
                                    enum setting_id method)
 {
     return p->method ? node_get(p->method, method) : node_get(p->route, route);
+}
+
+/* CONF_NONE: no text, or an empty one. */
+static uint32_t split_index(struct writer *w, const struct route_plan *p)
+{
+    const char *name = of_route(p, S_ROUTE_SPLIT, S_METHOD_SPLIT)->text;
+
+    return name ? node_find(node_get(w->c->root, S_SPLITS), name) : CONF_NONE;
 }
 
 static struct conf_route route(struct writer *w, const struct route_plan *p)
@@ -318,6 +413,7 @@ static struct conf_route route(struct writer *w, const struct route_plan *p)
         .limits = put_route_limits(w, p),
         .concurrency = concurrency(w, of_route(p, S_ROUTE_CONCURRENCY, S_METHOD_CONCURRENCY),
                                    "route", p->name),
+        .split = split_index(w, p),
         .host = put_str(w, p->host),
         .path = put_str(w, p->path),
         .respond_status = num(p->route, S_RESPOND_STATUS),
@@ -352,19 +448,6 @@ static struct conf_arr put_schemas(struct writer *w)
     return arr;
 }
 
-/* Names of header fields are compared in lower case. */
-static struct conf_str put_lower(struct writer *w, const char *text)
-{
-    struct conf_str s = put_str(w, text);
-
-    for (uint32_t i = 0; i < s.n && !w->out->failed; i++) {
-        char *c = &w->out->p[s.off + i];
-        if (*c >= 'A' && *c <= 'Z')
-            *c = (char)(*c + ('a' - 'A'));
-    }
-    return s;
-}
-
 bool conf_compile(const struct conf *c, const struct conf_resolver *r, uint64_t generation,
                   struct buf *out, struct buf *errors)
 {
@@ -385,6 +468,7 @@ bool conf_compile(const struct conf *c, const struct conf_resolver *r, uint64_t 
     root.upstreams = put_upstreams(&w);
     root.rate_limits = put_rate_limits(&w);
     root.limit_headers = num(c->root, S_RATELIMIT_HEADERS);
+    root.splits = put_splits(&w);
     root.routes = put_routes(&w);
     root.schemas = put_schemas(&w);
     root.route_index = put_bytes(&w, c->plan.route_index.p, c->plan.route_index.n);

@@ -18,7 +18,7 @@
 #include "base/slice.h"
 
 #define CONF_MAGIC   UINT32_C(0x66636752) /* "Rgcf" */
-#define CONF_VERSION 3u
+#define CONF_VERSION 4u
 #define CONF_NONE    UINT32_C(0xffffffff) /* "no such index" in a reference to an array element */
 
 struct conf_str {
@@ -140,6 +140,7 @@ struct conf_route {
     struct conf_arr allow; /* struct conf_cidr; empty: everyone */
     struct conf_arr limits; /* struct conf_route_limit */
     struct conf_concurrency concurrency;
+    uint32_t split;          /* index in conf_root.splits, or CONF_NONE */
     struct conf_str host;    /* as configured, for show routes; "" is any */
     struct conf_str path;    /* template as configured, for show routes and the access log */
     uint32_t respond_status; /* without upstream: the answer */
@@ -175,6 +176,7 @@ struct conf_root {
     struct conf_arr routes;          /* struct conf_route */
     struct conf_arr rate_limits;     /* struct conf_rate_limit */
     uint32_t limit_headers;          /* enum conf_limit_headers */
+    struct conf_arr splits;          /* struct conf_split of conf/split.h */
     struct conf_arr
         schemas; /* struct conf_str: each a schema of transcode/schema.h, 8-byte aligned */
     struct conf_str route_index;        /* conf/router.h, 8-byte aligned */

@@ -3,7 +3,8 @@ src_conf_libconf_a_SOURCES = \
 	%D%/check.c %D%/cidr.c %D%/compile.c %D%/compiled.h %D%/concurrency.c %D%/conf.c %D%/conf.h %D%/defaults.c \
 	%D%/diag.c %D%/diag.h %D%/limits.c %D%/load.c %D%/paths.c %D%/process.c %D%/reference.c %D%/resolve.c \
 	%D%/router.c %D%/router.h %D%/router_build.c %D%/router_index.h %D%/router_template.c \
-	%D%/routes.c %D%/schema.c %D%/schema.def %D%/schema.h %D%/show.c %D%/tree.c %D%/tree.h \
+	%D%/routes.c %D%/schema.c %D%/schema.def %D%/schema.h %D%/show.c \
+	%D%/split.c %D%/split.h %D%/splits.c %D%/tree.c %D%/tree.h \
 	%D%/value.c %D%/value.h %D%/yaml.c %D%/yaml.h
 
 # What docs/ says about the settings comes from the schema. The results are in the repository, and a unit
@@ -37,4 +38,14 @@ tests_unit_conf_test_cases_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_cases_LDADD = $(CONF_TEST_LIBS)
 TESTS += tests/unit/conf/test_router tests/unit/conf/test_conf tests/unit/conf/test_cases \
 	tests/unit/conf/test_value
+check_PROGRAMS += tests/unit/conf/test_split
+tests_unit_conf_test_split_SOURCES = tests/unit/conf/test_split.c tests/unit/conf/fake_schema.c
+tests_unit_conf_test_split_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_conf_test_split_LDADD = $(CONF_TEST_LIBS) -lm
+TESTS += tests/unit/conf/test_split
 endif
+
+# Nanoseconds a choice of an arm.
+check_PROGRAMS += tests/unit/conf/bench_split
+tests_unit_conf_bench_split_SOURCES = tests/unit/conf/bench_split.c
+tests_unit_conf_bench_split_LDADD = src/conf/libconf.a src/base/libbase.a -lm

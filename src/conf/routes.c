@@ -352,6 +352,7 @@ static void check_route(struct conf *c, struct node *route)
     upstream = node_find(upstreams, node_text(route, S_ROUTE_UPSTREAM));
     if (upstream != UINT32_MAX && !right_protocol(c, route, upstreams->kids[upstream]))
         return;
+    conf_check_route_split(c, route);
     if (has(route, S_ROUTE_SERVICE)) {
         expand_service(c, route);
         return;

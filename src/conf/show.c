@@ -125,7 +125,7 @@ static void show_node(struct show *s, const struct node *n)
 {
     struct buf path = {0};
 
-    if (n->id == S_ROUTE_RESPOND && !n->set)
+    if ((n->id == S_ROUTE_RESPOND || n->id == S_ARM_RESPOND) && !n->set)
         return; /* its defaults mean something only where it is */
     if (!is_leaf(n)) {
         for (unsigned i = 0; i < n->n; i++)

@@ -101,6 +101,9 @@ uint32_t conf_path_var(const struct route_plan *p, const struct node *key_part);
 /* concurrency.c: what a `concurrency` mapping says, without name and stat; and its checks. */
 struct conf_concurrency conf_concurrency_of(const struct node *map);
 void conf_check_concurrency(struct conf *c);
+/* splits.c: A/B splits by themselves, and what a route can do with the arms of its split. */
+void conf_check_splits(struct conf *c);
+void conf_check_route_split(struct conf *c, const struct node *route);
 
 /* resolve.c: false, with an error at the node, when the address means nothing here. */
 bool conf_resolve(struct conf *c, struct node *n, struct address *out);

@@ -379,13 +379,27 @@ static bool all_in(struct slice s, const char *more)
     return true;
 }
 
+/* "a, b or c" */
+static void list_words(const char *values, struct buf *out)
+{
+    struct slice word;
+    bool first = true;
+
+    while (setting_word(&values, &word)) {
+        buf_str(out, first ? "" : values[0] != '\0' ? ", " : " or ");
+        buf_slice(out, word);
+        first = false;
+    }
+}
+
 /* One of the words, or its part up to ':' and a name. */
 static bool parse_key(const char *values, struct slice s, struct value *out, struct buf *why)
 {
     size_t colon = slice_find(s, ':');
+    const char *rest = values;
     struct slice word;
 
-    for (out->num = 0; setting_word(&values, &word); out->num++) {
+    for (out->num = 0; setting_word(&rest, &word); out->num++) {
         size_t end = slice_find(word, ':');
         if (!slice_eq(slice_of(word.p, end), slice_of(s.p, colon)) ||
             (end < word.n) != (colon < s.n))
@@ -397,10 +411,8 @@ static bool parse_key(const char *values, struct slice s, struct value *out, str
             return true;
         break;
     }
-    buf_printf(why,
-               "\"%.*s\" is not a key; write client_ip, identity, route, constant, header:NAME or "
-               "path:VAR",
-               SLICE_ARG(s));
+    buf_printf(why, "\"%.*s\" is not a key; write ", SLICE_ARG(s));
+    list_words(values, why);
     return false;
 }
 

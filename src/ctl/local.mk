@@ -2,7 +2,8 @@ noinst_LIBRARIES += src/ctl/libctl.a
 src_ctl_libctl_a_SOURCES = \
 	%D%/boxoffice.c %D%/boxoffice.h %D%/columns.def %D%/commands.c %D%/commands.def %D%/commands.h %D%/concurrency.c %D%/ctl.h \
 	%D%/document.c %D%/errors.def %D%/errors.h %D%/json.c %D%/json.h %D%/listen.c %D%/manage.c %D%/manual.c %D%/manual.h %D%/peer.c %D%/peer.h \
-	%D%/request.c %D%/request.h %D%/sales.c %D%/server.c %D%/show.c
+	%D%/request.c %D%/request.h %D%/sales.c %D%/server.c %D%/show.c \
+	%D%/significance.c %D%/significance.h %D%/splits.c
 
 bin_PROGRAMS += rushctl
 rushctl_SOURCES = \
@@ -31,6 +32,11 @@ tests_unit_ctl_test_table_SOURCES = tests/unit/ctl/test_table.c tools/rushctl/ta
 tests_unit_ctl_test_table_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_ctl_test_table_LDADD = src/base/libbase.a $(JANSSON_LIBS) -lm $(UNIT_LIBS)
 TESTS += tests/unit/ctl/test_commands tests/unit/ctl/test_server tests/unit/ctl/test_table
+check_PROGRAMS += tests/unit/ctl/test_significance
+tests_unit_ctl_test_significance_SOURCES = tests/unit/ctl/test_significance.c
+tests_unit_ctl_test_significance_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_ctl_test_significance_LDADD = src/ctl/libctl.a -lm $(UNIT_LIBS)
+TESTS += tests/unit/ctl/test_significance
 endif
 
 dist_man_MANS += docs/rushctl.1 docs/rushgate.8

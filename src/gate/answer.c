@@ -22,6 +22,7 @@ static void common_headers(struct gate_request *q, struct buf *b)
     if (q->reason != NULL)
         add_line(b, SLICE_LIT("X-Rushgate-Reason: "), slice_str(q->reason));
     buf_slice(b, q->limit_headers);
+    buf_slice(b, q->split_headers);
 }
 
 void gate_answer_with(struct gate_request *q, struct http_answer *a)

@@ -34,7 +34,7 @@ struct gate_call *call_get(struct gate_request *q, bool is_rpc, bool idempotent)
     c->idempotent = idempotent;
     c->is_rpc = is_rpc;
     c->outcome = CALL_CANCELLED;
-    concurrency_enter(&c->places, q->info->concurrency, loop_now(g->ctx.loop));
+    concurrency_enter(&c->places, q->concurrency, loop_now(g->ctx.loop));
     q->call = c;
     g->calls++;
     return c;

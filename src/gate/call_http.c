@@ -9,7 +9,7 @@
 #include "gate/request.h"
 #include "http/headers.h"
 
-#define ADDED_HEADERS 5
+#define ADDED_HEADERS 6
 
 static struct slice address_text(struct gate_request *q)
 {
@@ -73,7 +73,7 @@ static bool is_replaced(struct gate_request *q, struct slice name)
     for (unsigned i = 0; i < sizeof(ours) / sizeof(*ours); i++)
         if (same_variable(name, ours[i]))
             return true;
-    return false;
+    return q->split != NULL && same_variable(name, conf_slice(root, q->split->header));
 }
 
 static bool pass_headers(struct gate_request *q, struct http_client_request *out)
@@ -94,6 +94,9 @@ static bool pass_headers(struct gate_request *q, struct http_client_request *out
     h[n++] = (struct http_header){SLICE_LIT("X-Forwarded-For"), forwarded_for(q)};
     if (q->identity.n > 0)
         h[n++] = (struct http_header){conf_slice(root, root->identity_header), q->identity};
+    if (q->arm != NULL)
+        h[n++] = (struct http_header){conf_slice(root, q->split->header),
+                                      conf_slice(root, q->arm->name)};
     out->headers = h;
     out->headers_n = n;
     return true;
@@ -135,7 +138,9 @@ static void pass_response(struct gate_request *q, const struct http_response *re
         /* Set by us on every answer. */
         if (slice_eq_nocase(h->name, SLICE_LIT("date")) ||
             slice_eq_nocase(h->name, SLICE_LIT("server")) ||
-            slice_eq_nocase(h->name, SLICE_LIT("x-request-id")))
+            slice_eq_nocase(h->name, SLICE_LIT("x-request-id")) ||
+            (q->split != NULL && q->split->answer &&
+             slice_eq_nocase(h->name, conf_slice(q->gen->root, q->split->header))))
             continue;
         buf_slice(lines, h->name);
         buf_add(lines, ": ", 2);
@@ -187,6 +192,6 @@ enum phase_verdict call_http_start(struct gate_request *q)
     if (c == NULL)
         return gate_refuse(q, 503, "out-of-memory", SLICE_NONE);
     http_call_init(&c->u.http, on_response);
-    http_call_start(q->info->upstream->http, &c->u.http, &req);
+    http_call_start(q->upstream->http, &c->u.http, &req);
     return PHASE_WAIT;
 }

@@ -251,6 +251,8 @@ static unsigned call_metadata(const struct gate_request *q, struct rpc_meta out[
         {SLICE_LIT("x-request-id"), q->request_id},
         {SLICE_LIT("traceparent"), q->traceparent},
         {SLICE_LIT("tracestate"), q->h_traceparent.n > 0 ? q->h_tracestate : SLICE_NONE},
+        {q->arm ? conf_slice(q->gen->root, q->split->header_lower) : SLICE_NONE,
+         q->arm ? conf_slice(q->gen->root, q->arm->name) : SLICE_NONE},
     };
     unsigned n = 0;
 
@@ -286,6 +288,6 @@ enum phase_verdict call_rpc_start(struct gate_request *q)
     req.meta_n = call_metadata(q, meta);
     req.hash = balance_hash(q);
     rpc_call_init(&c->u.rpc, on_reply);
-    rpc_call_start(q->info->upstream->rpc, &c->u.rpc, &req);
+    rpc_call_start(q->upstream->rpc, &c->u.rpc, &req);
     return PHASE_WAIT;
 }

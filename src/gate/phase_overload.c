@@ -15,7 +15,7 @@
 
 bool overloaded(const struct gate_request *q)
 {
-    return !concurrency_has_room(q->info->concurrency);
+    return !concurrency_has_room(q->concurrency);
 }
 
 enum phase_verdict refuse_overload(struct gate_request *q)
@@ -27,6 +27,7 @@ enum phase_verdict refuse_overload(struct gate_request *q)
         .retry_after_s = RETRY_AFTER_S,
     };
 
+    q->arm_reached = true; /* that it is slow is the arm's doing */
     return gate_refuse_with(q, &why);
 }
 

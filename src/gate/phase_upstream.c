@@ -30,7 +30,8 @@ enum phase_verdict phase_upstream(struct gate_request *q)
         return refuse_overload(q);
     metric_add(&q->gate->ctx.metrics->counter[METRIC_upstream_calls], 1);
     q->upstream_start_ns = loop_now(q->gate->ctx.loop);
-    if (q->info->upstream->protocol == CONF_GRPC)
+    q->arm_reached = true;
+    if (q->upstream->protocol == CONF_GRPC)
         return call_rpc_start(q);
     return call_http_start(q);
 }

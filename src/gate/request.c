@@ -149,6 +149,8 @@ static enum phase_verdict find_route(struct gate_request *q)
         return refuse_unrouted(q, outcome, outcome == ROUTER_NO_METHOD ? m.methods : 0);
     q->route = &conf_routes(root)[m.route];
     q->info = &q->gen->routes[m.route];
+    q->upstream = q->info->upstream;
+    memcpy(q->concurrency, q->info->concurrency, sizeof(q->concurrency));
     q->vars_n = m.vars_n;
     memcpy(q->vars, m.vars, m.vars_n * sizeof(m.vars[0]));
     return PHASE_NEXT;
@@ -219,6 +221,7 @@ static void write_record(struct gate_request *q, unsigned status, uint64_t bytes
         .method = (uint8_t)r->method,
         .minor = r->minor,
         .route = q->route ? conf_slice(q->gen->root, q->route->name) : SLICE_NONE,
+        .arm = q->arm ? conf_slice(q->gen->root, q->arm->label) : SLICE_NONE,
         .reason = slice_str(q->reason),
         .target = r->target,
         .identity = q->identity,
@@ -243,6 +246,8 @@ static void finish(struct gate_request *q, unsigned status, uint64_t bytes_out)
     metric_add(&mr->status[status / 100 < 6 ? status / 100 : 5], 1);
     if (status != 0)
         histogram_record(&mr->latency, duration_ns);
+    if (q->arm != NULL)
+        split_count(q, status, duration_ns);
     metric_add(&m->counter[METRIC_bytes_in], q->http->bytes_in);
     metric_add(&m->counter[METRIC_bytes_out], bytes_out);
     if (q->gen->root->log_access && g->ctx.ring != NULL)

@@ -12,6 +12,7 @@
 #include "conf/compiled.h"
 #include "conf/router.h"
 #include "gate/concurrency.h"
+#include "conf/split.h"
 #include "gate/gate.h"
 #include "http/client.h"
 #include "http/server.h"
@@ -109,6 +110,12 @@ struct gate_request {
     struct generation *gen;         /* pinned until the answer */
     const struct conf_route *route; /* NULL: none matched */
     const struct route_info *info;
+    struct gate_upstream *upstream;     /* the route's or the arm's; NULL: answered here */
+    struct concurrency *concurrency[2]; /* of the route, of that upstream; NULL: none */
+    const struct conf_split *split;     /* phase_split.c; NULL: the route has none */
+    const struct conf_arm *arm;         /* of split */
+    bool arm_forced;                    /* the request named it */
+    bool arm_reached;                   /* it was answered by the arm, or sent to it */
     struct slice vars[ROUTER_VARS_MAX];
     unsigned vars_n;
     bool peer_trusted;
@@ -125,6 +132,7 @@ struct gate_request {
     struct slice request_id;    /* theirs or ours, set before the first phase */
     struct slice traceparent;   /* theirs if well-formed, else started here */
     struct slice limit_headers; /* header lines about rate limits, of any answer; in the arena */
+    struct slice split_headers; /* header lines about the arm, of any answer; in the arena */
     const char *reason;     /* why it was refused; NULL: it was not. A literal or in the arena */
     struct gate_call *call; /* while waiting */
     uint64_t upstream_start_ns, upstream_ns;
@@ -136,6 +144,9 @@ struct gate_request {
 
 /* phase_limit.c: the limits of a configuration for the table. False when memory is out. */
 bool limits_prepare(struct gate *g, struct generation *gen);
+
+/* phase_split.c: counts the request in its arm. status as of on_done, 0: the client left. */
+void split_count(struct gate_request *q, unsigned status, uint64_t duration_ns);
 
 /* request.c ------------------------------------------------------------------------------------ */
 

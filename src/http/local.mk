@@ -1,6 +1,7 @@
 noinst_LIBRARIES += src/http/libhttp.a
 src_http_libhttp_a_SOURCES = \
 	%D%/chunked.c %D%/chunked.h %D%/client.c %D%/client.h %D%/client_int.h %D%/conn.c %D%/conn.h \
+	%D%/cookie.c %D%/cookie.h \
 	%D%/fault.def %D%/head.c %D%/head.h \
 	%D%/headers.c %D%/headers.h %D%/lint.c %D%/lint.h %D%/method.c %D%/method.h %D%/pool.h \
 	%D%/problem.c %D%/problem.h %D%/reply.c %D%/request.c \
@@ -38,4 +39,9 @@ tests_unit_http_test_client_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
 tests_unit_http_test_headers_SOURCES = tests/unit/http/test_headers.c
 tests_unit_http_test_headers_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_http_test_headers_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/http/test_cookie
+tests_unit_http_test_cookie_SOURCES = tests/unit/http/test_cookie.c
+tests_unit_http_test_cookie_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_http_test_cookie_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
+TESTS += tests/unit/http/test_cookie
 endif

@@ -14,17 +14,17 @@
 
 #define RECORD_MARK UINT32_C(0x31636552) /* "Rec1" */
 #define RING_MASK   ((uint64_t)RING_BYTES - 1)
-#define STRINGS     7u
+#define STRINGS     8u
 
 _Static_assert((RING_BYTES & (RING_BYTES - 1)) == 0, "a power of two");
 
 /* Longest a string may be in the ring; longer ones are cut. */
 enum { ROUTE_MAX = 64, REASON_MAX = 64, TARGET_MAX = 512, IDENTITY_MAX = 256, ID_MAX = 128 };
-enum { TRACE_MAX = 32, AGENT_MAX = 128 };
+enum { TRACE_MAX = 32, AGENT_MAX = 128, ARM_MAX = 64 };
 static const uint16_t string_max[STRINGS] = {ROUTE_MAX, REASON_MAX, TARGET_MAX, IDENTITY_MAX,
-                                             ID_MAX,    TRACE_MAX,  AGENT_MAX};
+                                             ID_MAX,    TRACE_MAX,  AGENT_MAX,  ARM_MAX};
 #define STRINGS_BYTES                                                                              \
-    (ROUTE_MAX + REASON_MAX + TARGET_MAX + IDENTITY_MAX + ID_MAX + TRACE_MAX + AGENT_MAX)
+    (ROUTE_MAX + REASON_MAX + TARGET_MAX + IDENTITY_MAX + ID_MAX + TRACE_MAX + AGENT_MAX + ARM_MAX)
 _Static_assert(STRINGS_BYTES <= ACCESS_SCRATCH_BYTES, "the consumer's scratch holds all strings");
 
 struct wire {
@@ -34,7 +34,7 @@ struct wire {
     uint16_t peer_port, status;
     uint8_t method, minor;
     uint16_t len[STRINGS];
-    uint8_t pad[4];
+    uint8_t pad[2];
 };
 _Static_assert(sizeof(struct wire) == 96, "no hidden padding");
 
@@ -92,6 +92,7 @@ static void to_wire(struct wire *w, const struct access_record *rec, struct slic
     strings[4] = rec->request_id;
     strings[5] = rec->trace_id;
     strings[6] = rec->user_agent;
+    strings[7] = rec->arm;
     for (unsigned i = 0; i < STRINGS; i++) {
         w->len[i] = strings[i].n < string_max[i] ? (uint16_t)strings[i].n : string_max[i];
         total += w->len[i];
@@ -138,9 +139,9 @@ static bool wire_valid(const struct wire *w, uint64_t there)
 
 static void from_wire(struct access_record *rec, const struct wire *w, const char *scratch)
 {
-    struct slice *const strings[STRINGS] = {&rec->route,     &rec->reason,     &rec->target,
-                                            &rec->identity,  &rec->request_id, &rec->trace_id,
-                                            &rec->user_agent};
+    struct slice *const strings[STRINGS] = {&rec->route,      &rec->reason,     &rec->target,
+                                            &rec->identity,   &rec->request_id, &rec->trace_id,
+                                            &rec->user_agent, &rec->arm};
 
     rec->real_ns = w->real_ns;
     rec->duration_ns = w->duration_ns;

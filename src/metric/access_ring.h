@@ -21,7 +21,7 @@
 #include "shm/control.h"
 #include "shm/zone.h"
 
-#define RING_LAYOUT          1u
+#define RING_LAYOUT          2u
 #define RING_BYTES           (1u << 20)
 #define ACCESS_SCRATCH_BYTES 2048u /* what access_ring_take needs for the strings */
 
@@ -49,6 +49,7 @@ struct access_record {
     uint8_t method;  /* enum http_method_id */
     uint8_t minor;
     struct slice route;  /* name; "" none */
+    struct slice arm;    /* "split/arm"; "" none */
     struct slice reason; /* X-Rushgate-Reason of a refusal; "" none */
     struct slice target; /* cut to 512 bytes */
     struct slice identity;

@@ -77,7 +77,7 @@ static const char *name_at(const char (*names)[METRIC_NAME_MAX], uint32_t n, uin
     if (i == 0 || i >= n)
         return NULL;
     name = names[i];
-    /* Pairs with the release stores in route_names.c and metric_limit_index. */
+    /* Pairs with the release stores in route_names.c and index_of. */
     if (__atomic_load_n(name, __ATOMIC_ACQUIRE) == '\0' || name[METRIC_NAME_MAX - 1] != '\0')
         return NULL;
     return name;
@@ -91,6 +91,11 @@ const char *metric_route_name(const struct metric_zone *z, uint32_t i)
 const char *metric_limit_name(const struct metric_zone *z, uint32_t i)
 {
     return name_at((const char(*)[METRIC_NAME_MAX])z->limit_name, METRIC_LIMITS, i);
+}
+
+const char *metric_arm_name(const struct metric_zone *z, uint32_t i)
+{
+    return name_at((const char(*)[METRIC_NAME_MAX])z->arm_name, METRIC_ARMS, i);
 }
 
 /* Master only. */
@@ -130,6 +135,11 @@ uint32_t metric_concurrency_index(struct metric_zone *z, const char *name)
     return index_of(z->concurrency_name, METRIC_CONCURRENCY, name);
 }
 
+uint32_t metric_arm_index(struct metric_zone *z, const char *name)
+{
+    return index_of(z->arm_name, METRIC_ARMS, name);
+}
+
 uint64_t metric_limit_total(const struct metric_zone *z, unsigned slots, uint32_t limit,
                             enum metric_limit_outcome outcome)
 {
@@ -150,22 +160,39 @@ uint64_t metric_counter_total(const struct metric_zone *z, unsigned slots, enum 
     return total;
 }
 
+static void add_answers(struct metric_route_total *t, const struct metric_route *r)
+{
+    for (unsigned i = 0; i < 6; i++) {
+        uint64_t n = atomic_load_explicit(&r->status[i], memory_order_relaxed);
+        t->status[i] += n;
+        t->requests += n;
+    }
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        uint64_t n = atomic_load_explicit(&r->latency.count[i], memory_order_relaxed);
+        t->latency[i] += n;
+        t->count += n;
+    }
+    t->sum_ns += atomic_load_explicit(&r->latency.sum_ns, memory_order_relaxed);
+}
+
 uint64_t metric_route_total(const struct metric_zone *z, unsigned slots, uint32_t route,
                             struct metric_route_total *out)
 {
     *out = (struct metric_route_total){0};
-    for (unsigned s = 0; s < slots; s++) {
-        const struct metric_route *r = &z->blocks[s].routes[route];
-        for (unsigned i = 0; i < 6; i++)
-            out->status[i] += atomic_load_explicit(&r->status[i], memory_order_relaxed);
-        for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
-            uint64_t n = atomic_load_explicit(&r->latency.count[i], memory_order_relaxed);
-            out->latency[i] += n;
-            out->count += n;
-        }
-        out->sum_ns += atomic_load_explicit(&r->latency.sum_ns, memory_order_relaxed);
+    for (unsigned s = 0; s < slots; s++)
+        add_answers(out, &z->blocks[s].routes[route]);
+    return out->requests;
+}
+
+uint64_t metric_arm_total(const struct metric_zone *z, unsigned slots, uint32_t arm,
+                          struct metric_route_total *out, uint64_t *forced)
+{
+    *out = (struct metric_route_total){0};
+    *forced = 0;
+    for (unsigned s = 0; s < slots && arm < METRIC_ARMS; s++) {
+        const struct metric_arm *a = &z->blocks[s].arms[arm];
+        add_answers(out, &a->answers);
+        *forced += atomic_load_explicit(&a->forced, memory_order_relaxed);
     }
-    for (unsigned i = 0; i < 6; i++)
-        out->requests += out->status[i];
     return out->requests;
 }

@@ -4,9 +4,10 @@
  * is its only writer, so that counting is a load and a store, without a locked instruction; a
  * reader sums the blocks. Blocks outlive their process: counters stay cumulative over respawns.
  *
- *   header | names of routes and limits (master) | block of slot 0 | block of slot 1 | ...
+ *   header | names of routes, limits, arms (master) | block of slot 0 | block of slot 1 | ...
  *   block:  counters[] | limits[METRIC_LIMITS] | concurrency[METRIC_CONCURRENCY] |
- * routes[METRIC_ROUTES]{status classes, histogram}
+ *           routes[METRIC_ROUTES]{status classes, histogram} | arms[METRIC_ARMS]{as a route,
+ * forced}
  *
  * Killed between load and store, a counter misses one event; it never holds a wrong value.
  */
@@ -19,10 +20,11 @@
 #include "shm/control.h"
 #include "shm/zone.h"
 
-#define METRIC_LAYOUT      3u
+#define METRIC_LAYOUT      4u
 #define METRIC_ROUTES      1024 /* route indexes (conf_route.stat); index 0 is "no route" */
 #define METRIC_LIMITS      256  /* limit indexes (conf_rate_limit.stat); index 0: all were taken */
 #define METRIC_CONCURRENCY 256  /* indexes of concurrency limits; index 0: all were taken */
+#define METRIC_ARMS        256  /* arm indexes (conf_arm.stat); index 0: all were taken */
 #define METRIC_NAME_MAX    64   /* bytes of a route's name with its NUL */
 
 enum metric_counter {
@@ -77,11 +79,18 @@ struct metric_concurrency {
     _Atomic uint64_t failed;         /* calls that failed in a way that lowers the limit */
 };
 
+/* An arm of a split. */
+struct metric_arm {
+    struct metric_route answers; /* of requests that the hash put there and that reached it */
+    _Atomic uint64_t forced;     /* of requests that named it; in no other figure */
+};
+
 struct metric_block {
     _Alignas(SHM_LINE) _Atomic uint64_t counter[METRIC_COUNTERS];
     struct metric_limit limits[METRIC_LIMITS];
     struct metric_concurrency concurrency[METRIC_CONCURRENCY];
     struct metric_route routes[METRIC_ROUTES];
+    struct metric_arm arms[METRIC_ARMS];
 };
 
 struct metric_zone {
@@ -91,6 +100,7 @@ struct metric_zone {
                             generation that uses the index is published (route_names.h) */
     char limit_name[METRIC_LIMITS][METRIC_NAME_MAX]; /* of limits; an index stays a name's */
     char concurrency_name[METRIC_CONCURRENCY][METRIC_NAME_MAX]; /* the same: "upstream/shop" */
+    char arm_name[METRIC_ARMS][METRIC_NAME_MAX]; /* "split/arm"; as those of limits */
     struct metric_block blocks[CONTROL_SLOTS];
 };
 
@@ -114,12 +124,14 @@ void metric_name_short(char out[METRIC_NAME_MAX], const char *name);
  * returns stays as it is while the process holds its generation (metric/route_names.h). */
 const char *metric_route_name(const struct metric_zone *z, uint32_t i);
 const char *metric_limit_name(const struct metric_zone *z, uint32_t i);
-/* Index of a limit's counters: the one it had before, else a fresh one; 0 when all were given away.
- * Master only. */
+const char *metric_arm_name(const struct metric_zone *z, uint32_t i);
+/* Index of the counters of a limit, an arm: the one it had before, else a fresh one; 0 when all
+ * were given away. Master only. */
 uint32_t metric_limit_index(struct metric_zone *z, const char *name);
 /* The same for concurrency limits. */
 const char *metric_concurrency_name(const struct metric_zone *z, uint32_t i);
 uint32_t metric_concurrency_index(struct metric_zone *z, const char *name);
+uint32_t metric_arm_index(struct metric_zone *z, const char *name);
 
 /*
  * What readers want: sums over slots. `slots` is how many blocks are looked at from slot 0 on: the
@@ -139,5 +151,8 @@ uint64_t metric_limit_total(const struct metric_zone *z, unsigned slots, uint32_
 /* Returns out->requests. */
 uint64_t metric_route_total(const struct metric_zone *z, unsigned slots, uint32_t route,
                             struct metric_route_total *out);
+/* The same of an arm; *forced: requests that named it. */
+uint64_t metric_arm_total(const struct metric_zone *z, unsigned slots, uint32_t arm,
+                          struct metric_route_total *out, uint64_t *forced);
 
 #endif

@@ -54,6 +54,13 @@ static uint32_t concurrency_stat(void *arg, const char *name)
     return metric_concurrency_index(m->metrics, name);
 }
 
+static uint32_t arm_stat(void *arg, const char *name)
+{
+    struct master *m = arg;
+
+    return metric_arm_index(m->metrics, name);
+}
+
 static void publish_failed(int rc, size_t size, unsigned holder, struct master *m,
                            struct buf *errors)
 {
@@ -88,8 +95,8 @@ static int publish_blob(struct master *m, struct slice blob, uint64_t generation
 
 static bool publish(struct master *m, const struct conf *c, struct buf *errors)
 {
-    const struct conf_resolver resolver = {route_stat, endpoint_stat, m, limit_stat,
-                                           concurrency_stat};
+    const struct conf_resolver resolver = {route_stat, endpoint_stat,    m,
+                                           limit_stat, concurrency_stat, arm_stat};
     uint64_t generation = bank_current(m->banks).generation + 1;
     struct buf blob = {0};
     struct slots_held held;

@@ -19,6 +19,7 @@ static const struct {
     const char *view, *row, *counter, *rate;
 } rates[] = {
     {"routes", "route", "requests", "requests_per_s"},
+    {"split", "label", "requests", "requests_per_s"},
     {"sales", "event", "sold_total", "sold_per_s"},
 };
 

@@ -19,6 +19,7 @@
 #include "conf/conf.h"
 #include "conf/diag.h"
 #include "conf/router.h"
+#include "conf/split.h"
 #include "conf/value.h"
 #include "http/method.h"
 
@@ -491,11 +492,57 @@ static void check_concurrency(const struct conf_root *r)
     assert_int_equal(route_named(r, "hello")->concurrency.mode, CONF_CONCURRENCY_OFF);
 }
 
+static uint32_t arm_stat(void *arg, const char *name)
+{
+    (void)arg;
+    return strcmp(name, "checkout/new") == 0 ? 5 : 0;
+}
+
+static void check_splits(const struct conf_root *r)
+{
+    const struct conf_split *s = conf_splits(r);
+    const struct conf_arm *arm = conf_arms(r, s);
+
+    assert_int_equal(r->splits.n, 2);
+    assert_int_equal(r->splits.off % 8, 0);
+    assert_int_equal(s->arms.off % 8, 0);
+    assert_str(r, s->name, "checkout");
+    assert_int_equal(s->by, CONF_BY_COOKIE);
+    assert_str(r, s->by_name, "rg_arm");
+    assert_str(r, s->by_text, "cookie:rg_arm");
+    assert_str(r, s->header, "X-Arm");
+    assert_str(r, s->header_lower, "x-arm");
+    assert_int_equal(s->override, CONF_OVERRIDE_ANYONE);
+    assert_int_equal(s->answer, 1);
+    assert_int_equal(s->cookie_max_age_s, 7 * 86400);
+    assert_int_equal(s->cookie_secure, 1);
+    assert_int_equal(s->arms.n, 3);
+    assert_str(r, arm[0].label, "checkout/old");
+    assert_int_equal(arm[0].upstream, CONF_NONE);
+    assert_int_equal(arm[0].responds, 0);
+    assert_int_equal(arm[1].weight, 10);
+    assert_int_equal(arm[1].upstream, 0);
+    assert_int_equal(arm[1].stat, 5);
+    assert_int_equal(arm[2].weight, 0);
+    assert_int_equal(arm[2].responds, 1);
+    assert_int_equal(arm[2].respond_status, 503);
+    assert_str(r, arm[2].respond_body, "later\n");
+    assert_int_equal(s[1].by, CONF_BY_CLIENT_IP);
+    assert_int_equal(s[1].override, CONF_OVERRIDE_OFF);
+    assert_str(r, s[1].header, "X-Test-Group");
+    assert_int_equal(s[1].answer, 0);
+    assert_int_equal(s[1].cookie_max_age_s, 30 * 86400);
+    assert_int_equal(route_named(r, "shop.Buy")->split, 0);
+    assert_int_equal(route_named(r, "shop.GetItem.2")->split, 0);
+    assert_int_equal(route_named(r, "shop.CancelOrder")->split, CONF_NONE);
+    assert_int_equal(route_named(r, "legacy")->split, CONF_NONE);
+}
+
 static void test_full(void **state)
 {
     struct seen seen = {0};
-    const struct conf_resolver resolver = {route_stat, endpoint_stat, &seen, limit_stat,
-                                           concurrency_stat};
+    const struct conf_resolver resolver = {route_stat, endpoint_stat,    &seen,
+                                           limit_stat, concurrency_stat, arm_stat};
     struct conf *c = load_full();
     struct buf blob = {0};
     const struct conf_root *r = compile(c, &resolver, &blob);
@@ -526,6 +573,7 @@ static void test_full(void **state)
     check_ranges(r);
     check_index(r);
     check_limits(r);
+    check_splits(r);
     buf_free(&blob);
     conf_free(&c);
 }

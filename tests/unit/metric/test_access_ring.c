@@ -44,6 +44,7 @@ static struct access_record sample(uint64_t n)
         .request_id = SLICE_LIT("rid"),
         .trace_id = SLICE_LIT("0123456789abcdef0123456789abcdef"),
         .user_agent = SLICE_LIT("curl"),
+        .arm = SLICE_LIT("checkout/B"),
     };
 }
 
@@ -67,6 +68,7 @@ static void check_equal(const struct access_record *a, const struct access_recor
     assert_true(slice_eq(a->request_id, b->request_id));
     assert_true(slice_eq(a->trace_id, b->trace_id));
     assert_true(slice_eq(a->user_agent, b->user_agent));
+    assert_true(slice_eq(a->arm, b->arm));
 }
 
 /* Records of many lengths wrap at every offset of the end. */
