@@ -61,7 +61,7 @@ static bool may_be_log(int fd)
     return S_ISCHR(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink == 1);
 }
 
-static int open_append(const char *path)
+int log_open_append(const char *path)
 {
     bool root = geteuid() == 0;
     /* O_NONBLOCK: a pipe without a reader must not hold up the process that opens it. */
@@ -84,7 +84,7 @@ int log_descriptor(void)
 
 int log_open(const char *path)
 {
-    int fd = path ? open_append(path) : STDERR_FILENO;
+    int fd = path ? log_open_append(path) : STDERR_FILENO;
 
     if (fd < 0)
         return fd;
@@ -102,7 +102,7 @@ int log_reopen(void)
 
     if (the_log.path == NULL)
         return 0;
-    fd = open_append(the_log.path);
+    fd = log_open_append(the_log.path);
     if (fd < 0)
         return fd;
     close(the_log.fd);

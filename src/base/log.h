@@ -35,6 +35,8 @@ int log_level_by_name(const char *name);
 int log_open(const char *path);
 /* Opens the same path again, for logrotate. 0 or -errno, the old descriptor staying. */
 int log_reopen(void);
+/* A file for lines that is opened with the same care: its descriptor or -errno. */
+int log_open_append(const char *path);
 /* The log's descriptor, which stays the log's. */
 int log_descriptor(void);
 

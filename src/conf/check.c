@@ -110,27 +110,24 @@ static void check_schema(struct conf *c, struct node *t, struct buf *out)
 {
     struct node *file = node_get(t, S_TRANSCODE_DESCRIPTOR_SET);
     struct buf why = {0};
-    struct stat st;
-    char *bytes;
-    size_t n;
+    const struct input *in;
 
     if (file->bad || file->text == NULL)
         return;
-    bytes = conf_read_file(file->text, &n, &st);
-    if (bytes == NULL) {
+    in = input_file(c->inputs, file->text);
+    if (in == NULL) {
         file->bad = true;
         diag_error(&c->diag, file->at, NULL, "%s: cannot read %s: %s", node_path_text(c, file),
                    file->text, conf_file_error(errno));
         return;
     }
-    if (!schema_compile(slice_of(bytes, n), schema_options(t), out, &why)) {
+    if (!schema_compile(slice_of(in->bytes, in->n), schema_options(t), out, &why)) {
         file->bad = true;
         buf_clear(out);
         diag_error(&c->diag, file->at, NULL, "%s: %s: %s", node_path_text(c, file), file->text,
                    buf_cstr(&why));
     }
     buf_free(&why);
-    free(bytes);
 }
 
 static void check_schemas(struct conf *c)

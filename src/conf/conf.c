@@ -27,23 +27,42 @@ static const char *directory(struct conf *c, const char *file)
     return slash ? conf_dup(c, slice_of(file, (size_t)(slash + 1 - file))) : "";
 }
 
-struct conf *conf_load_with(const char *file, const struct conf_options *o, struct buf *errors)
+/* Takes over inputs. base: whose addresses are believed, or NULL. */
+static struct conf *build(const char *file, const struct conf_options *o, struct inputs *inputs,
+                          const struct conf *base, const struct conf_overlay *overlay,
+                          struct buf *errors)
 {
     struct conf *c = xcalloc(1, sizeof *c);
 
     arena_pool_init(&c->pool, 0);
     arena_init(&c->arena, &c->pool);
     c->options = *o;
+    c->inputs = inputs;
+    c->base = base;
     c->prefix = absolute_prefix(c, o->prefix ? o->prefix : "/");
+    c->options.prefix = c->prefix;
+    c->file = conf_dup(c, slice_str(file));
     c->dir = directory(c, file);
-    conf_load_tree(c, file);
+    conf_load_tree(c, overlay);
     if (!c->incomplete)
         conf_check(c);
+    c->base = NULL;
     if (c->diag.total > 0) {
         diag_print(&c->diag, errors);
         conf_free(&c);
     }
     return c;
+}
+
+struct conf *conf_load_with(const char *file, const struct conf_options *o, struct buf *errors)
+{
+    return build(file, o, inputs_new(), NULL, NULL, errors);
+}
+
+struct conf *conf_derive(const struct conf *base, const struct conf_overlay *overlay,
+                         struct buf *errors)
+{
+    return build(base->file, &base->options, inputs_get(base->inputs), base, overlay, errors);
 }
 
 struct conf *conf_load(const char *file, const char *prefix, struct buf *errors)
@@ -63,6 +82,7 @@ void conf_free(struct conf **pc)
         buf_free(&c->plan.schemas[i]);
     buf_free(&c->plan.route_index);
     diag_fini(&c->diag);
+    inputs_put(&c->inputs);
     arena_reset(&c->arena);
     arena_pool_fini(&c->pool);
     free(c);
@@ -75,7 +95,7 @@ const struct conf_process *conf_process(const struct conf *c)
 
 unsigned conf_files(const struct conf *c)
 {
-    return c->diag.sources_n;
+    return c->files;
 }
 
 static unsigned count_set(const struct node *n)

@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "conf/overlay.h"
 #include "conf/schema.h"
 
 struct conf;
@@ -79,6 +80,8 @@ struct conf_process {
     int log_level;                  /* enum log_level; reloadable, also in the blob */
     const char *log_access;         /* NULL: off */
     bool log_access_enabled;        /* reloadable, also in the blob */
+    const char *log_audit;          /* NULL: off */
+    const char *state_file;         /* NULL: off */
     bool boxoffice_embedded;
     const char *boxoffice_listen; /* "unix:/path" or "host:port" */
     const char *boxoffice_store;

@@ -17,6 +17,7 @@ void diag_fini(struct diag *d)
     for (uint32_t i = 0; i < d->sources_n; i++) {
         free(d->sources[i].name);
         free(d->sources[i].text);
+        free(d->sources[i].note);
     }
     free(d->sources);
     for (unsigned i = 0; i < d->kept; i++) {
@@ -30,7 +31,7 @@ void diag_fini(struct diag *d)
 uint32_t diag_add_source(struct diag *d, const char *name, char *text, size_t n)
 {
     d->sources = xrealloc(d->sources, (d->sources_n + 1) * sizeof *d->sources);
-    d->sources[d->sources_n] = (struct diag_source){xstrdup(name), text, n};
+    d->sources[d->sources_n] = (struct diag_source){xstrdup(name), text, n, NULL};
     return d->sources_n++;
 }
 
@@ -216,10 +217,14 @@ void diag_print(struct diag *d, struct buf *out)
 
 void diag_origin(const struct diag *d, struct conf_pos at, struct buf *out)
 {
-    if (at.line == 0 || at.file >= d->sources_n)
+    const struct diag_source *s = at.file < d->sources_n ? &d->sources[at.file] : NULL;
+
+    if (s == NULL || (at.line == 0 && s->note == NULL))
         buf_str(out, "default");
+    else if (at.line == 0)
+        buf_printf(out, "%s%s", s->name, s->note);
     else
-        buf_printf(out, "%s:%u", d->sources[at.file].name, at.line);
+        buf_printf(out, "%s:%u", s->name, at.line);
 }
 
 static unsigned min3(unsigned a, unsigned b, unsigned c)

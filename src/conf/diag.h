@@ -33,6 +33,7 @@ struct diag_source {
     char *name; /* owned; as the user wrote it */
     char *text; /* owned */
     size_t n;
+    char *note; /* owned; behind the name where it is an origin, or NULL */
 };
 
 struct diag_entry {
@@ -68,7 +69,7 @@ struct conf_pos diag_inside(const struct diag *d, struct conf_pos at, struct sli
 /* The errors and a last line "N errors"; nothing when there are none. */
 void diag_print(struct diag *d, struct buf *out);
 
-/* "file:line", or "default" for no place. */
+/* "file:line", the name and note of a source that has no lines, or "default" for no place. */
 void diag_origin(const struct diag *d, struct conf_pos at, struct buf *out);
 
 /* The line without its end, {NULL, 0} when there is no such line. */

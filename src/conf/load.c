@@ -5,19 +5,13 @@
  * already is seen. After the last file the defaults are filled in.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <glob.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "conf/tree.h"
 #include "conf/yaml.h"
 
-#define FILE_MAX_BYTES (16u << 20)
-#define FILES_MAX      1000
+#define FILES_MAX 1000
 
 /* The files being read, from the innermost out. */
 struct chain {
@@ -289,47 +283,16 @@ static void fill(struct conf *c, struct node *n, const struct yaml_node *y)
 
 /* --- files --- */
 
-char *conf_read_file(const char *path, size_t *n, struct stat *st)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    char *text = NULL;
-    size_t have = 0;
-    ssize_t got = -1;
-
-    if (fd < 0)
-        return NULL;
-    if (fstat(fd, st) != 0)
-        goto out;
-    errno = S_ISDIR(st->st_mode) ? EISDIR : !S_ISREG(st->st_mode) ? EINVAL : EFBIG;
-    if (!S_ISREG(st->st_mode) || st->st_size > (off_t)FILE_MAX_BYTES)
-        goto out;
-    text = xmalloc((size_t)st->st_size + 1);
-    while (have < (size_t)st->st_size &&
-           (got = read(fd, text + have, (size_t)st->st_size - have)) > 0)
-        have += (size_t)got;
-    if (have < (size_t)st->st_size && got < 0) {
-        free(text);
-        text = NULL;
-    }
-    *n = have;
-out : {
-    int err = errno;
-    close(fd);
-    errno = err;
-}
-    return text;
-}
-
 const char *conf_file_error(int err)
 {
     return err == EINVAL ? "not a file" : strerror(err);
 }
 
-static bool seen_before(struct conf *c, const struct chain *up, const struct stat *st,
+static bool seen_before(struct conf *c, const struct chain *up, const struct input *in,
                         struct conf_pos from, const char *name)
 {
     for (; up != NULL; up = up->up)
-        if (up->dev == st->st_dev && up->ino == st->st_ino) {
+        if (up->dev == in->dev && up->ino == in->ino) {
             diag_error(&c->diag, from, NULL,
                        "include: %s is being read already (it includes itself)", name);
             return true;
@@ -340,20 +303,12 @@ static bool seen_before(struct conf *c, const struct chain *up, const struct sta
 static void load_file(struct conf *c, const char *name, struct conf_pos from,
                       const struct chain *up);
 
-/* A directory that is not there holds no files; one that cannot be read is worth an error. */
-static int on_glob_error(const char *path, int err)
-{
-    (void)path;
-    return err != ENOENT && err != ENOTDIR;
-}
-
 /* Patterns are relative to the directory of the file that has them. */
 static void include_one(struct conf *c, const struct node *e, const struct chain *self)
 {
     const char *slash = strrchr(self->name, '/');
     const char *pattern = e->text;
-    glob_t found = {0};
-    int rc;
+    const struct input *found;
 
     if (pattern[0] != '/' && slash != NULL)
         pattern = conf_printf(c, "%.*s%s", (int)(slash + 1 - self->name), self->name, pattern);
@@ -361,12 +316,11 @@ static void include_one(struct conf *c, const struct node *e, const struct chain
         load_file(c, pattern, e->at, self);
         return;
     }
-    rc = glob(pattern, 0, on_glob_error, &found); /* sorts */
-    if (rc != 0 && rc != GLOB_NOMATCH)
+    found = input_list(c->inputs, pattern);
+    if (found == NULL)
         diag_error(&c->diag, e->at, NULL, "include: cannot list \"%s\"", pattern);
-    for (size_t i = 0; rc == 0 && i < found.gl_pathc; i++)
-        load_file(c, found.gl_pathv[i], e->at, self);
-    globfree(&found);
+    for (size_t at = 0; found != NULL && at < found->n; at += strlen(found->bytes + at) + 1)
+        load_file(c, found->bytes + at, e->at, self);
 }
 
 static void load_file(struct conf *c, const char *name, struct conf_pos from,
@@ -376,11 +330,9 @@ static void load_file(struct conf *c, const char *name, struct conf_pos from,
     unsigned before = include->n;
     struct chain self = {.up = up, .name = name};
     const struct yaml_node *y;
-    struct stat st;
-    size_t n = 0;
-    char *text = conf_read_file(name, &n, &st);
+    const struct input *in = input_file(c->inputs, name);
 
-    if (text == NULL) {
+    if (in == NULL) {
         int err = errno;
         c->incomplete = true;
         if (up == NULL)
@@ -389,15 +341,14 @@ static void load_file(struct conf *c, const char *name, struct conf_pos from,
                    up ? name : "", up ? ": " : "", conf_file_error(err));
         return;
     }
-    if (seen_before(c, up, &st, from, name) || c->diag.sources_n == FILES_MAX) {
+    if (seen_before(c, up, in, from, name) || c->diag.sources_n == FILES_MAX) {
         if (c->diag.sources_n == FILES_MAX)
             diag_error(&c->diag, from, NULL, "include: more than %d files", FILES_MAX);
-        free(text);
         return;
     }
-    self.dev = st.st_dev;
-    self.ino = st.st_ino;
-    y = yaml_load(&c->diag, diag_add_source(&c->diag, name, text, n), &c->arena);
+    self.dev = in->dev;
+    self.ino = in->ino;
+    y = yaml_load(&c->diag, diag_add_source(&c->diag, name, input_copy(in), in->n), &c->arena);
     if (y == NULL) {
         c->incomplete = true;
         return;
@@ -408,12 +359,20 @@ static void load_file(struct conf *c, const char *name, struct conf_pos from,
             include_one(c, include->kids[i], &self);
 }
 
-void conf_load_tree(struct conf *c, const char *file)
+void conf_fill(struct conf *c, struct node *n, const struct yaml_node *y)
+{
+    fill(c, n, y);
+}
+
+void conf_load_tree(struct conf *c, const struct conf_overlay *overlay)
 {
     struct node *listen;
 
     c->root = node_object(c, S_ROOT, NULL);
-    load_file(c, file, (struct conf_pos){.file = DIAG_NO_FILE}, NULL);
+    load_file(c, c->file, (struct conf_pos){.file = DIAG_NO_FILE}, NULL);
+    c->files = c->diag.sources_n;
+    if (overlay != NULL && !c->incomplete)
+        conf_apply_overlay(c, overlay);
     listen = node_get(c->root, S_LISTEN);
     if (listen->n == 0 && !listen->bad)
         node_add(c, listen);

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += src/conf/libconf.a
 src_conf_libconf_a_SOURCES = \
+	%D%/inputs.c %D%/inputs.h %D%/overlay.c %D%/overlay.h \
 	%D%/check.c %D%/cidr.c %D%/compile.c %D%/compiled.h %D%/concurrency.c %D%/conf.c %D%/conf.h %D%/defaults.c \
 	%D%/diag.c %D%/diag.h %D%/limits.c %D%/load.c %D%/paths.c %D%/process.c %D%/reference.c %D%/resolve.c \
 	%D%/router.c %D%/router.h %D%/router_build.c %D%/router_index.h %D%/router_template.c \
@@ -22,7 +23,7 @@ EXTRA_DIST += tests/conf
 if HAVE_CMOCKA
 CONF_TEST_LIBS = src/conf/libconf.a src/base/libbase.a $(YAML_LIBS) $(UNIT_LIBS)
 check_PROGRAMS += tests/unit/conf/test_router tests/unit/conf/test_conf tests/unit/conf/test_cases \
-	tests/unit/conf/test_value
+	tests/unit/conf/test_value tests/unit/conf/test_overlay
 tests_unit_conf_test_router_SOURCES = tests/unit/conf/test_router.c
 tests_unit_conf_test_router_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_router_LDADD = $(CONF_TEST_LIBS)
@@ -33,6 +34,9 @@ tests_unit_conf_test_conf_LDADD = $(CONF_TEST_LIBS)
 tests_unit_conf_test_value_SOURCES = tests/unit/conf/test_value.c tests/unit/conf/fake_schema.c
 tests_unit_conf_test_value_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_value_LDADD = $(CONF_TEST_LIBS)
+tests_unit_conf_test_overlay_SOURCES = tests/unit/conf/test_overlay.c tests/unit/conf/fake_schema.c
+tests_unit_conf_test_overlay_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_conf_test_overlay_LDADD = $(CONF_TEST_LIBS)
 tests_unit_conf_test_cases_SOURCES = tests/unit/conf/test_cases.c tests/unit/conf/fake_schema.c
 tests_unit_conf_test_cases_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_cases_LDADD = $(CONF_TEST_LIBS)
@@ -43,6 +47,7 @@ tests_unit_conf_test_split_SOURCES = tests/unit/conf/test_split.c tests/unit/con
 tests_unit_conf_test_split_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_split_LDADD = $(CONF_TEST_LIBS) -lm
 TESTS += tests/unit/conf/test_split
+TESTS += tests/unit/conf/test_overlay
 endif
 
 # Nanoseconds a choice of an arm.

@@ -51,6 +51,26 @@ static bool resolve_name(const char *address, struct sockaddr_storage *sa, sockl
     return true;
 }
 
+/* What is derived asks nobody: a name server that is down must not keep a change from ending. */
+static bool remembered(const struct conf *base, const char *text, struct address *out)
+{
+    const struct resolved *r = base != NULL ? base->resolved : NULL;
+
+    while (r != NULL && strcmp(r->text, text) != 0)
+        r = r->next;
+    if (r != NULL)
+        *out = r->address;
+    return r != NULL;
+}
+
+static void remember(struct conf *c, const char *text, const struct address *address)
+{
+    struct resolved *r = conf_alloc(c, sizeof *r);
+
+    *r = (struct resolved){c->resolved, text, *address};
+    c->resolved = r;
+}
+
 bool conf_resolve(struct conf *c, struct node *n, struct address *out)
 {
     const char *why = "";
@@ -59,7 +79,9 @@ bool conf_resolve(struct conf *c, struct node *n, struct address *out)
     *out = (struct address){0};
     if (n->bad || n->text == NULL)
         return false;
-    if (strncmp(n->text, "unix:", 5) == 0)
+    if (remembered(c->base, n->text, out))
+        ok = true;
+    else if (strncmp(n->text, "unix:", 5) == 0)
         ok = resolve_unix(n->text + 5, out, &why);
     else
         ok = (c->options.resolve ? c->options.resolve : resolve_name)(n->text, &out->sa, &out->n,
@@ -68,6 +90,8 @@ bool conf_resolve(struct conf *c, struct node *n, struct address *out)
         n->bad = true;
         diag_error(&c->diag, n->at, NULL, "%s: cannot resolve \"%s\": %s", node_path_text(c, n),
                    n->text, why);
+    } else {
+        remember(c, n->text, out);
     }
     return ok;
 }

@@ -33,6 +33,11 @@ static void add_value(struct buf *out, const struct node *n)
     buf_char(out, ']');
 }
 
+void conf_node_value(const struct node *n, struct buf *out)
+{
+    add_value(out, n);
+}
+
 static bool is_leaf(const struct node *n)
 {
     return !setting_is_group(n->id);

@@ -10,13 +10,14 @@
 #define CONF_TREE_H
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
 #include "conf/compiled.h"
 #include "conf/conf.h"
 #include "conf/diag.h"
+#include "conf/inputs.h"
+#include "conf/overlay.h"
 #include "conf/router.h"
 #include "conf/schema.h"
 #include "conf/value.h"
@@ -38,6 +39,13 @@ struct node {
 struct address {
     struct sockaddr_storage sa;
     socklen_t n; /* 0: not resolved */
+};
+
+/* A name that meant something when this was loaded, and means the same for what is derived. */
+struct resolved {
+    struct resolved *next;
+    const char *text;
+    struct address address;
 };
 
 /* What a compiled route is made from. */
@@ -65,8 +73,13 @@ struct conf {
     struct arena arena; /* nodes, texts, plan */
     struct diag diag;
     struct conf_options options;
-    const char *prefix; /* absolute */
-    const char *dir;    /* of the main file, with a slash at its end; or "" */
+    struct inputs *inputs;     /* what was read for it; shared with what is derived from it */
+    struct resolved *resolved; /* what its names meant */
+    const struct conf *base;   /* while it is derived: whose names are believed */
+    unsigned files;            /* of its own, overlay aside */
+    const char *file;          /* the main one */
+    const char *prefix;        /* absolute */
+    const char *dir;           /* of the main file, with a slash at its end; or "" */
     struct node *root;
     bool incomplete; /* a file could not be read: what seems to be missing may be in it */
     struct plan plan;
@@ -78,12 +91,17 @@ void *conf_alloc(struct conf *c, size_t n);
 char *conf_dup(struct conf *c, struct slice s);
 char *conf_printf(struct conf *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* load.c: fills the tree; errors go to the diag. */
-void conf_load_tree(struct conf *c, const char *file);
+struct yaml_node;
+
+/* load.c: fills the tree from the main file, what it includes and the overlay (NULL: none); errors
+ * go to the diag. */
+void conf_load_tree(struct conf *c, const struct conf_overlay *overlay);
+/* One setting. */
+void conf_fill(struct conf *c, struct node *n, const struct yaml_node *y);
+/* overlay.c */
+void conf_apply_overlay(struct conf *c, const struct conf_overlay *overlay);
 /* defaults.c: after the last file. */
 void conf_fill_defaults(struct conf *c);
-/* The whole of a regular file, to be freed; NULL with errno. */
-char *conf_read_file(const char *path, size_t *n, struct stat *st);
 const char *conf_file_error(int err);
 /* check.c: everything that one value alone does not show. */
 void conf_check(struct conf *c);
@@ -107,6 +125,9 @@ void conf_check_route_split(struct conf *c, const struct node *route);
 
 /* resolve.c: false, with an error at the node, when the address means nothing here. */
 bool conf_resolve(struct conf *c, struct node *n, struct address *out);
+
+/* show.c: a leaf's value on one line. */
+void conf_node_value(const struct node *n, struct buf *out);
 
 /* process.c: what the master wants to know. */
 void conf_fill_process(struct conf *c);

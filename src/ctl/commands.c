@@ -264,9 +264,12 @@ bool ctl_parse(unsigned argc, const char *const *argv, struct ctl_invocation *in
 {
     unsigned words = 0;
 
-    for (unsigned i = 0; i < CMD_COUNT && words == 0; i++) {
-        words = words_match(ctl_commands[i].words, argc, argv);
-        inv->id = (enum ctl_command_id)i;
+    /* The longest: "changes revert" is not "changes" with an argument. */
+    for (unsigned i = 0; i < CMD_COUNT; i++) {
+        unsigned n = words_match(ctl_commands[i].words, argc, argv);
+        if (n > words)
+            inv->id = (enum ctl_command_id)i;
+        words = n > words ? n : words;
     }
     if (words == 0) {
         complain_unknown(argc, argv, why);

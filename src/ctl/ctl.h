@@ -24,6 +24,8 @@
 
 #include "base/buf.h"
 #include "conf/conf.h"
+#include "ctl/audit.h"
+#include "ctl/change.h"
 #include "metric/metric.h"
 #include "net/loop.h"
 #include "shm/bank.h"
@@ -37,6 +39,7 @@ struct ctl_reload_result {
     bool invalid;       /* not ok, because the files are wrong: `errors` lists why */
     bool incomplete;    /* ok, but some worker did not acknowledge within the wait */
     const char *errors; /* text for people, several lines; "" none */
+    const char *warnings;
     uint64_t old_generation, new_generation;
     unsigned files, settings;          /* conf_files, conf_settings_set of the new one */
     const struct conf_change *changes; /* as conf_diff reports them */
@@ -75,6 +78,13 @@ struct ctl_ops {
     const char *(*conf_file)(void *arg);
     /* Real addresses, the admin listener ("admin") too. Fills at most max, returns how many. */
     unsigned (*listeners)(void *arg, struct ctl_listener *out, unsigned max);
+    /* Makes, ends or saves runtime changes; calls done exactly once, as reload does. The order is
+     * borrowed for the time of the call. */
+    void (*change)(void *arg, const struct ctl_change_order *order, ctl_change_fn *done,
+                   void *request);
+    /* Calls each for every runtime change there is, oldest first. */
+    void (*changes)(void *arg, void (*each)(void *out, const struct ctl_change_row *row),
+                    void *out);
 };
 
 struct ctl_config {
@@ -88,6 +98,7 @@ struct ctl_config {
     const char *version;       /* copied */
     const struct ctl_ops *ops; /* borrowed */
     void *arg;                 /* for ops */
+    struct audit *audit;       /* borrowed; NULL: none */
 };
 
 /*

@@ -41,6 +41,7 @@ static json_t *reload_data(const struct ctl *c, const struct ctl_reload_result *
     json_object_set_new(d, "processes_total", json_integer(res->workers_total));
     json_object_set_new(d, "duration_s", ctl_seconds(res->duration_ns));
     json_object_set_new(d, "changes", change_rows(res));
+    json_object_set_new(d, "warnings", ctl_text(slice_str(res->warnings ? res->warnings : "")));
     return d;
 }
 
@@ -70,13 +71,20 @@ static unsigned number_of(const json_t *object, const char *key)
     return (unsigned)json_integer_value(json_object_get(object, key));
 }
 
+static void warn_lines(json_t *doc, const char *text)
+{
+    for (size_t n; text != NULL && (n = strcspn(text, "\n")) > 0; text += n + (text[n] != '\0'))
+        ctl_document_warn(doc, "%.*s", (int)n, text);
+}
+
 /* The answer to a reload that is in force; data (taken over) says in how many processes. */
 static void reload_answer(struct ctl_request *r, json_t *data, bool incomplete)
 {
-    json_t *doc, *change;
+    json_t *doc, *change, *warnings = json_incref(json_object_get(data, "warnings"));
     unsigned restart = 0;
     size_t i;
 
+    json_object_del(data, "warnings");
     json_array_foreach(json_object_get(data, "changes"), i, change) restart +=
         json_is_false(json_object_get(change, "applied"));
     if (incomplete) {
@@ -89,10 +97,12 @@ static void reload_answer(struct ctl_request *r, json_t *data, bool incomplete)
         buf_free(&text);
     } else {
         doc = ctl_document(r->ctl, "reload", data);
+        warn_lines(doc, json_string_value(warnings));
         if (restart > 0)
             ctl_document_warn(doc, "%u changed setting%s not applied: needs a restart", restart,
                               restart == 1 ? " is" : "s are");
     }
+    json_decref(warnings);
     ctl_answer(r, doc);
 }
 

@@ -47,6 +47,8 @@ const char *manual_view(enum ctl_command_id id)
 
     if (id == CMD_STATUS)
         return "workers";
+    if (id == CMD_CHANGES)
+        return words;
     return strncmp(words, "show ", 5) == 0 ? words + 5 : NULL;
 }
 

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "ctl/request.h"
 
 typedef void handler_fn(struct ctl_request *r);
@@ -25,17 +24,78 @@ static handler_fn *const handlers[CMD_COUNT] = {
 #undef FLAG
 };
 
+void ctl_audit_change(struct ctl_request *r, const char *setting, const char *old,
+                      const char *new_value)
+{
+    audit_change(&r->audit_changes, setting, old, new_value);
+}
+
+static void add_flags(const struct ctl_request *r, json_t *record)
+{
+    json_t *switches = json_array();
+
+    for (unsigned f = 0; f < CTL_FLAG_COUNT; f++) {
+        const char *value = r->inv.flag[f];
+        if (value == NULL)
+            continue;
+        if (ctl_flags[f].metavar[0] == '\0')
+            json_array_append_new(switches, json_string(ctl_flags[f].name));
+        else
+            json_object_set_new(record, ctl_flags[f].name, ctl_text(slice_str(value)));
+    }
+    if (json_array_size(switches) > 0)
+        json_object_set(record, "flags", switches);
+    json_decref(switches);
+}
+
+/* What was asked, by whom, and how it ended: an error's code and message, or "ok". */
+static void audit(struct ctl_request *r, const char *result)
+{
+    json_t *record = json_object(), *args = json_array();
+
+    for (unsigned i = 0; i < r->inv.args_n; i++)
+        json_array_append_new(args, ctl_text(slice_str(r->inv.args[i])));
+    json_object_set_new(record, "uid", json_integer(r->peer.uid));
+    json_object_set_new(record, "pid", json_integer(r->peer.pid));
+    json_object_set_new(record, "command", json_string(ctl_commands[r->inv.id].words));
+    json_object_set_new(record, "args", args);
+    add_flags(r, record);
+    if (r->audit_changes != NULL)
+        json_object_set(record, "changes", r->audit_changes);
+    json_object_set_new(record, "result", ctl_text(slice_str(result)));
+    audit_write(r->ctl->cfg.audit, record);
+    r->audited = false;
+}
+
+static void audit_answer(struct ctl_request *r, const json_t *document)
+{
+    const json_t *error = json_object_get(document, "error");
+    const char *message = json_string_value(json_object_get(error, "message"));
+    struct buf result = {0};
+
+    if (error == NULL)
+        buf_str(&result, "ok");
+    else
+        buf_printf(&result, "%s: %s", json_string_value(json_object_get(error, "code")),
+                   message != NULL ? message : "");
+    audit(r, buf_cstr(&result));
+    buf_free(&result);
+}
+
 static void request_free(struct ctl_request *r)
 {
     list_del(&r->node);
     loop_timer_disarm(r->ctl->cfg.loop, &r->timer);
     json_decref(r->held);
+    json_decref(r->audit_changes);
     json_decref(r->json);
     free(r);
 }
 
 void ctl_request_drop(struct ctl_request *r)
 {
+    if (r->audited)
+        audit(r, "unknown: the daemon ended first");
     box_call_cancel(&r->box_call);
     request_free(r);
 }
@@ -45,6 +105,8 @@ void ctl_answer(struct ctl_request *r, json_t *document)
     struct ctl_client *client = r->client;
     struct buf out = {0};
 
+    if (r->audited)
+        audit_answer(r, document);
     ctl_document_write(document, &out);
     json_decref(document);
     request_free(r);
@@ -115,19 +177,6 @@ static bool read_flags(json_t *request, struct ctl_invocation *inv, const char *
     return true;
 }
 
-static void audit(const struct ctl_request *r, bool allowed)
-{
-    const char *reason = r->inv.flag[CTL_FLAG_REASON];
-    const struct ctl_command *cmd = &ctl_commands[r->inv.id];
-
-    if (cmd->permission == CTL_VIEW)
-        return;
-    log_notice("control: %s%s%s by uid %u (process %d)%s%s%s", cmd->words,
-               r->inv.args_n > 0 ? " " : "", r->inv.args_n > 0 ? r->inv.args[0] : "",
-               (unsigned)r->peer.uid, (int)r->peer.pid, reason != NULL ? ": " : "",
-               reason != NULL ? reason : "", allowed ? "" : ": not permitted");
-}
-
 static void dispatch(struct ctl_request *r)
 {
     const struct ctl_command *cmd = &ctl_commands[r->inv.id];
@@ -137,7 +186,7 @@ static void dispatch(struct ctl_request *r)
         ctl_refuse(r, CTL_USAGE, "", "\"%s\" runs in rushctl, not in the daemon", cmd->words);
         return;
     }
-    audit(r, allowed);
+    r->audited = cmd->permission == CTL_OPERATE;
     if (!allowed)
         ctl_refuse(r, CTL_PERMISSION,
                    "root, the daemon's user and members of the socket's group may",

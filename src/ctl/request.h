@@ -5,6 +5,7 @@
  *   server.c  lines, answers, clients      request.c  parse, permission, dispatch, answer
  *   show.c    what there is                manage.c   reload, stop, drain, reopen
  *   sales.c   what the box office does     document.c the form of answers (json.h)
+ *   change.c  runtime changes              audit.c    the audit log
  */
 #ifndef CTL_REQUEST_H
 #define CTL_REQUEST_H
@@ -43,6 +44,8 @@ struct ctl_request {
     json_t *held;             /* manage.c; owned: data of an answer that waits for processes */
     struct loop_timer timer;  /* manage.c; armed while held */
     uint64_t until_ns;        /* manage.c; 0: does not wait */
+    bool audited;             /* its end goes into the audit log */
+    json_t *audit_changes;    /* owned; see ctl_audit_change */
 };
 
 /* A complete line. Ends in one ctl_answer or ctl_refuse, now or later. */
@@ -54,6 +57,9 @@ void ctl_answer(struct ctl_request *r, json_t *document);
 /* Answers with an error document and frees the request. */
 void ctl_refuse(struct ctl_request *r, enum ctl_error error, const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* For the audit log: what the command has changed. Before the answer. */
+void ctl_audit_change(struct ctl_request *r, const char *setting, const char *old,
+                      const char *new_value);
 /* ctl_free: forgets a request whose answer nobody waits for. */
 void ctl_request_drop(struct ctl_request *r);
 

@@ -20,7 +20,7 @@ struct pending {
 static void on_reloaded(void *arg, const struct reload_report *report)
 {
     struct pending *p = arg;
-    struct buf errors = {0};
+    struct buf errors = {0}, warnings = {0};
     struct ctl_reload_result result = {
         /* In force from the flip on, also where somebody has not said so. */
         .ok = report->ok || report->generation != report->old_generation,
@@ -38,9 +38,12 @@ static void on_reloaded(void *arg, const struct reload_report *report)
     };
 
     buf_slice(&errors, buf_view(&report->errors));
+    buf_slice(&warnings, buf_view(&report->warnings));
     result.errors = buf_cstr(&errors);
+    result.warnings = buf_cstr(&warnings);
     p->done(p->request, &result);
     buf_free(&errors);
+    buf_free(&warnings);
     free(p);
 }
 
@@ -98,6 +101,18 @@ static unsigned op_listeners(void *arg, struct ctl_listener *out, unsigned max)
     return n;
 }
 
+static void op_change(void *arg, const struct ctl_change_order *order, ctl_change_fn *done,
+                      void *request)
+{
+    changes_order(arg, order, done, request);
+}
+
+static void op_changes(void *arg, void (*each)(void *out, const struct ctl_change_row *row),
+                       void *out)
+{
+    changes_list(arg, each, out);
+}
+
 static const struct ctl_ops ops = {
     .reload = op_reload,
     .stop = op_stop,
@@ -106,6 +121,8 @@ static const struct ctl_ops ops = {
     .conf = op_conf,
     .conf_file = op_conf_file,
     .listeners = op_listeners,
+    .change = op_change,
+    .changes = op_changes,
 };
 
 bool control_bind(struct master *m, struct buf *err)
@@ -136,6 +153,7 @@ bool control_open(struct master *m, struct buf *err)
         .version = PACKAGE_VERSION,
         .ops = &ops,
         .arg = m,
+        .audit = &m->audit,
     };
 
     m->ctl = ctl_new(&cfg);

@@ -47,10 +47,18 @@
 
 typedef void signal_fn(struct master *m);
 
+static void on_signal_reloaded(void *arg, const struct reload_report *report)
+{
+    struct master *m = arg;
+
+    audit_event(&m->audit, "reload", NULL, "SIGHUP",
+                report->ok ? "ok" : "failed: see the error log");
+}
+
 static void signal_reload(struct master *m)
 {
     log_notice("reload: %s", m->options->file);
-    reload_start(m, RELOAD_WAIT_DEFAULT, NULL, NULL);
+    reload_start(m, RELOAD_WAIT_DEFAULT, on_signal_reloaded, m);
 }
 
 static void signal_reopen(struct master *m)
@@ -125,6 +133,8 @@ static bool open_directories(struct master *m)
     const char *given[] = {
         p->log_error,
         p->log_access,
+        p->log_audit,
+        p->state_file,
         p->boxoffice_embedded ? p->boxoffice_store : NULL,
     };
     struct buf err = {0};
@@ -169,7 +179,12 @@ static bool open_log(struct master *m)
     }
     if (p->log_error != NULL)
         file_give(log_descriptor(), &m->run_as);
-    return true;
+    rc = audit_open(&m->audit, p->log_audit);
+    if (rc < 0)
+        fprintf(stderr, "rushgate: cannot open %s: %s\n", p->log_audit, strerror(-rc));
+    if (m->audit.fd >= 0)
+        file_give(m->audit.fd, &m->run_as);
+    return rc == 0;
 }
 
 static bool open_identity(struct master *m)
@@ -258,6 +273,7 @@ static bool fill_zones(struct master *m)
     route_names_init(&m->routes, m->metrics, m->process->workers);
     random_bytes(&seed, sizeof seed);
     limit_zone_init(m->limits, LIMIT_SET_BITS, seed);
+    changes_restore(m);
     return reload_first(m, &err) ? true : start_failed(m, &err);
 }
 
@@ -281,6 +297,7 @@ static bool open_loop(struct master *m)
         die("rushgate: cannot watch signals");
     loop_timer_init(&m->stop_timer, NULL);
     loop_timer_init(&m->reload.timer, NULL);
+    changes_wake(m);
     return control_open(m, &err) ? true : start_failed(m, &err);
 }
 
@@ -300,10 +317,14 @@ static void stdio_away(const struct master *m, bool first)
 
 int master_reopen_logs(struct master *m)
 {
-    int rc = log_reopen();
+    int rc = log_reopen(), audit_rc = audit_reopen(&m->audit);
 
     if (rc < 0)
         log_error("cannot reopen the error log: %s", strerror(-rc));
+    if (audit_rc < 0)
+        log_error("cannot reopen the audit log: %s", strerror(-audit_rc));
+    if (m->audit.fd >= 0)
+        file_give(m->audit.fd, &m->run_as);
     /* Children cannot create a file in root's directory: it is made and given to them first. */
     if (m->process->log_error != NULL)
         file_give(log_descriptor(), &m->run_as);
@@ -312,7 +333,7 @@ int master_reopen_logs(struct master *m)
     supervise_reopen(m, CHILD_WORKER);
     supervise_reopen(m, CHILD_KEEPER);
     supervise_reopen(m, CHILD_BOXOFFICE);
-    return rc;
+    return rc < 0 ? rc : audit_rc;
 }
 
 static void tell_ready(struct master *m)
@@ -382,6 +403,8 @@ static void close_all(struct master *m)
     if (m->signal_fd >= 0)
         close(m->signal_fd);
     reload_fini(m);
+    changes_fini(m);
+    audit_close(&m->audit);
     if (m->loop.base != NULL)
         loop_fini(&m->loop);
     zone_close(&m->control_zone);
@@ -401,6 +424,8 @@ static void master_init(struct master *m, const struct master_options *options, 
     m->control_zone.fd = m->bank_zone.fd = m->metric_zone.fd = m->ring_zone.fd = m->limit_zone.fd =
         -1;
     loop_timer_init(&m->reload.timer, NULL);
+    changes_init(m);
+    m->audit.fd = -1;
 }
 
 static void master_free(struct master *m)

@@ -6,6 +6,7 @@
  *   reload.c     a new generation                     stop.c       drain and stop, stage by stage
  *   endpoints.c  health indexes by address            embedded.c   exec of the box office
  *   control.c    what the control socket may ask for
+ *   changes.c    runtime changes
  *
  * No request passes through the master; it may block for short whiles (reading a configuration).
  */
@@ -20,8 +21,10 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "conf/conf.h"
+#include "ctl/audit.h"
 #include "metric/route_names.h"
 #include "net/loop.h"
+#include "proc/changes.h"
 #include "proc/channel.h"
 #include "proc/inherit.h"
 #include "proc/listeners.h"
@@ -75,6 +78,7 @@ struct reload_report {
     struct conf_change *changes; /* their texts are the report's own */
     unsigned changes_n;
     struct buf errors; /* text for people, "" when ok */
+    struct buf warnings;
 };
 
 typedef void reload_done(void *arg, const struct reload_report *report);
@@ -89,7 +93,7 @@ struct reload_waiter {
 
 struct reload {
     bool active;
-    struct conf *next; /* published, waiting for acknowledgements; owned */
+    struct conf *next; /* to be published instead of what the files say; owned */
     struct reload_report report;
     uint64_t started_ns;
     struct loop_timer timer;
@@ -132,6 +136,8 @@ struct master {
     struct event *signal_event; /* owned */
     struct supervised children[CONTROL_SLOTS];
     struct reload reload;
+    struct changes changes;
+    struct audit audit;
     enum stop_stage stop_stage;
     bool stop_fast;
     struct loop_timer stop_timer;
@@ -194,6 +200,10 @@ bool reload_first(struct master *m, struct buf *errors);
  * perhaps before this returns, at the latest wait_ns after the flip: at once with 0, else with the
  * longest wait of those who share one. */
 void reload_start(struct master *m, uint64_t wait_ns, reload_done *done, void *arg);
+/* Publishes a configuration (taken over) instead of what the files say; none may be active. Workers
+ * that were drained stay away. */
+void reload_conf(struct master *m, struct conf *next, uint64_t wait_ns, reload_done *done,
+                 void *arg);
 /* A child reported, became ready or ended. */
 void reload_progress(struct master *m);
 void reload_fini(struct master *m);

@@ -156,6 +156,7 @@ static void report_clear(struct reload_report *r)
     }
     free(r->changes);
     buf_free(&r->errors);
+    buf_free(&r->warnings);
     *r = (struct reload_report){0};
 }
 
@@ -175,7 +176,7 @@ static void log_report(const struct reload_report *r)
 }
 
 /* The text has a line for each error; the log wants a record for each. */
-static void log_errors(const struct buf *errors)
+static void log_lines(enum log_level level, const struct buf *errors)
 {
     const char *p = errors->p, *end = errors->n > 0 ? p + errors->n : p;
 
@@ -183,7 +184,7 @@ static void log_errors(const struct buf *errors)
         const char *eol = memchr(p, '\n', (size_t)(end - p));
         size_t n = (size_t)((eol != NULL ? eol : end) - p);
         if (n > 0)
-            log_error("%.*s", (int)n, p);
+            log_write(level, "%.*s", (int)n, p);
         p += n + 1;
     }
 }
@@ -202,7 +203,8 @@ static void finish(struct master *m)
     r->waiters_n = 0;
     r->active = false;
     log_report(&report);
-    log_errors(&report.errors);
+    log_lines(LOG_LEVEL_WARN, &report.warnings);
+    log_lines(LOG_LEVEL_ERROR, &report.errors);
     notify_send("READY=1\nSTATUS=generation %" PRIu64 "%s", report.generation,
                 report.ok ? "" : ", the last reload failed");
     for (unsigned i = 0; i < n; i++)
@@ -288,23 +290,40 @@ void reload_progress(struct master *m)
         complete(m, false, refused);
 }
 
+/* What is to come into force: what somebody has prepared, else what the files say. */
+static struct conf *next_conf(struct master *m)
+{
+    struct reload_report *r = &m->reload.report;
+    struct conf *next = m->reload.next;
+
+    m->reload.next = NULL;
+    if (next != NULL)
+        return next;
+    next = conf_load(m->options->file, m->options->prefix, &r->errors);
+    return next != NULL ? changes_over(m, next, &r->warnings) : NULL;
+}
+
 /* Loads, compares, publishes. False: errors are in the report and nothing has changed. */
 static bool take_into_force(struct master *m)
 {
     struct reload_report *r = &m->reload.report;
-    struct conf *next = conf_load(m->options->file, m->options->prefix, &r->errors);
+    bool loads = m->reload.next == NULL;
+    struct conf *next = next_conf(m);
 
     if (next == NULL || !publish(m, next, &r->errors)) {
         r->invalid = next == NULL;
+        changes_abort(m);
         conf_free(&next);
         return false;
     }
+    changes_commit(m);
     r->files = conf_files(next);
     r->settings = conf_settings_set(next);
     r->generation = bank_current(m->banks).generation;
     conf_diff(m->conf, next, on_applied, r);
     /* Against what was booted with: a setting that waits for a restart is told each time. */
-    conf_diff(m->boot, next, on_pending, r);
+    if (loads)
+        conf_diff(m->boot, next, on_pending, r);
     conf_replace(m, next);
     log_set_level((enum log_level)conf_process(next)->log_level);
     return true;
@@ -354,6 +373,7 @@ static void bring_back_workers(struct master *m)
 static void begin(struct master *m)
 {
     struct reload *r = &m->reload;
+    bool loads = r->next == NULL;
 
     r->active = true;
     r->started_ns = clock_mono_ns();
@@ -370,7 +390,8 @@ static void begin(struct master *m)
     loop_timer_arm(&m->loop, &r->timer, longest_wait(r));
     supervise_send(m, CHILD_WORKER, CHANNEL_ADOPT, r->report.generation);
     supervise_send(m, CHILD_KEEPER, CHANNEL_ADOPT, r->report.generation);
-    bring_back_workers(m);
+    if (loads)
+        bring_back_workers(m);
     answer_at_once(m);
     reload_progress(m);
 }
@@ -379,8 +400,10 @@ static void start_queued(struct master *m)
 {
     struct reload *r = &m->reload;
 
-    if (r->active || r->queued_n == 0)
+    if (r->active || r->queued_n == 0) {
+        changes_next(m);
         return;
+    }
     memcpy(r->waiters, r->queued, sizeof r->queued);
     r->waiters_n = r->queued_n;
     r->queued_n = 0;
@@ -409,6 +432,18 @@ void reload_start(struct master *m, uint64_t wait_ns, reload_done *done, void *a
     }
     r->queued[r->queued_n++] = (struct reload_waiter){done, wait_ns, arg};
     start_queued(m);
+}
+
+void reload_conf(struct master *m, struct conf *next, uint64_t wait_ns, reload_done *done,
+                 void *arg)
+{
+    struct reload *r = &m->reload;
+
+    CHECK(!r->active && next != NULL);
+    r->next = next;
+    r->waiters[0] = (struct reload_waiter){done, wait_ns, arg};
+    r->waiters_n = 1;
+    begin(m);
 }
 
 void reload_fini(struct master *m)

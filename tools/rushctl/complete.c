@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Shell completion. The scripts know nothing: they hand the line to `rushctl __complete`, which
- * answers from the same tables as everything else and asks the daemon for names of events.
+ * answers from the same tables as everything else and asks the daemon for names of events, limits
+ * and settings.
  */
 #include "config.h"
 
@@ -77,8 +78,18 @@ static void offer_dashed(struct buf *out, const char *name, struct slice begun)
     buf_free(&word);
 }
 
-/* Names of events, from the daemon; none when it does not answer soon. */
-static void offer_events(struct buf *out, struct options *o, struct slice begun)
+/* Arguments whose values the daemon knows: the table that lists them, and the field. */
+static const struct names {
+    const char *kind, *table, *field;
+} names[] = {
+    {"EVENT", "sales", "event"},
+    {"LIMIT", "limits", "limit"},
+    {"SETTING", "config", "setting"},
+};
+
+/* Names from the daemon; none when it does not answer soon. */
+static void offer_names(struct buf *out, struct options *o, const struct names *of,
+                        struct slice begun)
 {
     struct options ask = *o;
     struct client_failure failure = {0};
@@ -87,7 +98,7 @@ static void offer_events(struct buf *out, struct options *o, struct slice begun)
     size_t i;
 
     ask.words[0] = "show";
-    ask.words[1] = "sales";
+    ask.words[1] = of->table;
     ask.words_n = 2;
     memset(ask.inv.flag, 0, sizeof ask.inv.flag);
     doc = client_socket_path(o, &path, &failure)
@@ -95,7 +106,7 @@ static void offer_events(struct buf *out, struct options *o, struct slice begun)
               : NULL;
     json_array_foreach(json_object_get(doc, "data"), i, row)
     {
-        const char *name = json_string_value(json_object_get(row, "event"));
+        const char *name = json_string_value(json_object_get(row, of->field));
         if (name != NULL)
             offer(out, slice_str(name), begun);
     }
@@ -113,8 +124,9 @@ static void offer_argument(struct buf *out, struct options *o, const char *colum
     for (unsigned i = 0; ctl_word(&column, ' ', &kind); i++) {
         if (i != skip)
             continue;
-        if (slice_eq(kind, SLICE_LIT("EVENT")))
-            offer_events(out, o, begun);
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+            if (slice_eq(kind, slice_str(names[k].kind)))
+                offer_names(out, o, &names[k], begun);
         for (struct slice rest = kind; memchr(kind.p, '|', kind.n) != NULL && rest.n > 0;) {
             size_t n = slice_find(rest, '|');
             offer(out, slice_of(rest.p, n), begun);

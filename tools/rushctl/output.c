@@ -358,6 +358,35 @@ static void print_reload(const json_t *doc, struct buf *out)
     buf_free(&took);
 }
 
+static void add_value(struct buf *out, const json_t *row, const char *key)
+{
+    const char *text = json_string_value(json_object_get(row, key));
+
+    text_clean(out, slice_str(text != NULL ? text : "-"));
+}
+
+static void print_change(const json_t *doc, struct buf *out)
+{
+    const json_t *d = json_object_get(doc, "data"), *ch;
+    size_t i;
+
+    json_array_foreach(json_object_get(d, "changes"), i, ch)
+    {
+        buf_printf(out, "change %-3lld ", (long long)json_integer_value(json_object_get(ch, "id")));
+        add_value(out, ch, "setting");
+        buf_char(out, ' ');
+        add_value(out, ch, "old");
+        buf_str(out, " -> ");
+        add_value(out, ch, "new");
+        if (json_is_string(json_object_get(ch, "until")))
+            buf_printf(out, ", until %s", text_of(ch, "until"));
+        buf_char(out, '\n');
+    }
+    buf_printf(out, "in use     by %lld of %lld processes\n",
+               (long long)json_integer_value(json_object_get(d, "processes_on_it")),
+               (long long)json_integer_value(json_object_get(d, "processes_total")));
+}
+
 /* An object without a form of its own: a line a member. */
 static void print_object(const json_t *data, struct buf *out)
 {
@@ -389,6 +418,8 @@ static void print_for_people(const struct options *o, const json_t *doc, struct 
             footer(out, doc);
     } else if (strcmp(view, "reload") == 0 && !option_given(o, OPT_FIELDS)) {
         print_reload(doc, out);
+    } else if (strcmp(view, "change") == 0 && !option_given(o, OPT_FIELDS)) {
+        print_change(doc, out);
     } else if (json_object_size(data) == 0) {
         buf_str(out, "done\n");
     } else {

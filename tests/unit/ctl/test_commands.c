@@ -118,7 +118,8 @@ static void test_table_is_sound(void **state)
         const struct ctl_command *c = &ctl_commands[i];
         const char *flags = c->flags;
         struct slice word;
-        bool looks = strncmp(c->words, "show", 4) == 0 || strcmp(c->words, "status") == 0;
+        bool looks = strncmp(c->words, "show", 4) == 0 || strcmp(c->words, "status") == 0 ||
+                     strcmp(c->words, "changes") == 0 || strcmp(c->words, "diff") == 0;
         assert_int_equal(c->permission == CTL_VIEW, looks || c->where == CTL_LOCAL);
         while (ctl_word(&flags, ' ', &word)) {
             char name[32];

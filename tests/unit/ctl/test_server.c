@@ -82,8 +82,8 @@ static unsigned op_listeners(void *arg, struct ctl_listener *out, unsigned max)
     return 1;
 }
 
-static const struct ctl_ops ops = {op_reload, op_stop,      op_drain,    op_reopen,
-                                   op_conf,   op_conf_file, op_listeners};
+static const struct ctl_ops ops = {op_reload,    op_stop,      op_drain, op_reopen, op_conf,
+                                   op_conf_file, op_listeners, NULL,     NULL};
 
 static void publish_configuration(void)
 {
