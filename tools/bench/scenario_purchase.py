@@ -2,33 +2,45 @@
 """Durable purchase on SQLite, end to end, beside reverse proxies in front of a constant answer.
 
 A purchase is answered when it is on disk; the peers write nothing. Counted are all processes: the
-gateway's with the box office, the peer's with its backend."""
+gateway's with the box office, the peer's with its backend. The target is beside the cheapest request a
+proxy can get, a GET from wrk; beside it the very request of a purchase, from the same generator."""
 
-from benchlib import gateway, load, peers
+from benchlib import gateway, load, measure, peers
 from benchlib.measure import Contender
 
 ORDER = 40
 NEEDS = ["nginx", "wrk"]
 
 
+def created(ctx, back_status=201):
+    """A backend that answers everything with 201, as a purchase is answered."""
+    return ctx.start(
+        peers.Nginx, f"constant-{back_status}",
+        f'server {{ listen 127.0.0.1:PORT reuseport; location / {{ return {back_status} "{peers.CONSTANT}"; }} }}',
+        workers=1,
+    )  # fmt: skip
+
+
 def contenders(ctx, log=False):
     """(ours, peers) with the log of every request on or off."""
-    back = ctx.start(peers.constant, workers=1)
+    back, back_created = ctx.start(peers.constant, workers=1), created(ctx)
     ours = ctx.start(gateway.Rushgate, log=log)
     ours.create_event("bench", 16_000_000)
-    fronts = [("nginx proxy_pass", ctx.start(peers.Proxied, back.port, log=log), 1.25)]
+    nginx = ctx.start(peers.Proxied, back.port, log=log)
+    same = ctx.start(peers.Proxied, back_created.port, log=log, name="proxy_pass-created")
+    load.expect(nginx.url(), 200)
+    theirs = [
+        Contender("nginx proxy_pass, GET", lambda: load.wrk(ctx, nginx.url()), [nginx], [back], target=1.25),
+        Contender("nginx proxy_pass, same POST", lambda: load.stampede(ctx, same), [same], [back_created]),
+    ]
     if peers.find("haproxy"):
-        fronts.append(("HAProxy", ctx.start(peers.Haproxy, back.port, log=log), None))
+        haproxy = ctx.start(peers.Haproxy, back.port, log=log)
+        load.expect(haproxy.url(), 200)
+        theirs.append(Contender("HAProxy, GET", lambda: load.wrk(ctx, haproxy.url()), [haproxy], [back]))
     else:
         ctx.left_out("beside HAProxy", "HAProxy is not installed")
-
-    def asked(front):
-        load.expect(front.url(), 200)
-        return lambda: load.wrk(ctx, front.url())
-
-    theirs = [Contender(label, asked(f), [f, back], target=target) for label, f, target in fronts]
     return Contender("rushgate", lambda: load.stampede(ctx, ours), [ours]), theirs
 
 
 def run(ctx):
-    ctx.compare(*contenders(ctx), what="CPU per purchase")
+    ctx.compare(*contenders(ctx), figures=[measure.CPU_PURCHASE])

@@ -19,7 +19,8 @@ ones expected (load.py checks the counts of statuses of every run).
     peers.py      nginx, HAProxy, h2o, Envoy, Redis, MariaDB under a private directory
     gateway.py    rushgate under a private prefix
     load.py       wrk, h2load, stampede, and a client that sends a fixed number of requests
-    counting.py   instructions by callgrind, system calls by strace, allocations
+    counting.py   instructions and allocations by callgrind, system calls by strace
+    hold.py       a child that holds idle connections
     measure.py    the context of a scenario; alternation, medians, spread
     judge.py      rows and verdicts
     machine.py    processor, disk, versions

@@ -20,8 +20,36 @@ class Contender:
     label: str
     load: typing.Callable  # () -> load.Load
     servers: list  # whose processor time counts
-    target: float | None = None  # of a peer: our target beside it
+    behind: list = dataclasses.field(default_factory=list)  # what they pass to; counts, too
+    target: float | None = None  # of a peer: our target beside it, for the first figure
     note: str = ""
+
+
+@dataclasses.dataclass
+class Run:
+    """One turn of a contender."""
+
+    load: typing.Any
+    cpu: float  # seconds of its servers
+    behind: float  # seconds of what they pass to
+
+
+@dataclasses.dataclass
+class Figure:
+    what: str
+    unit: str
+    of: typing.Callable  # (Run) -> number
+    better: str = "lower"
+
+
+CPU = Figure("CPU per request", "us", lambda r: (r.cpu + r.behind) / r.load.answers * 1e6)
+CPU_PURCHASE = dataclasses.replace(CPU, what="CPU per purchase")
+CPU_BOTH = dataclasses.replace(CPU, what="CPU per request, both hops")
+CPU_FRONT = Figure("CPU per request, first hop", "us", lambda r: r.cpu / r.load.answers * 1e6)
+RATE = Figure("answers", "/s", lambda r: r.load.per_s, "higher")
+PURCHASES = dataclasses.replace(RATE, what="purchases")
+P50 = Figure("p50", "ms", lambda r: r.load.p50_ms)
+P99 = Figure("p99", "ms", lambda r: r.load.p99_ms)
 
 
 class Context:
@@ -76,63 +104,67 @@ class Context:
 
     # ---- comparison ----
 
-    def compare(self, ours, peers, what="CPU per request", case="", pairs=None, figure=None, unit="us",
-                better="lower", note=""):  # fmt: skip
-        """A row for each peer; with none a row of ours alone. The figure is the servers' processor time per
-        answer, or figure(load, seconds of processor time)."""
-        figure = figure or (lambda load, cpu: cpu / load.answers * 1e6)
-        rounds = [self.round([*peers, ours], figure, unit, case) for _ in range(pairs or self.pairs)]
+    def compare(self, ours, peers, figures=(CPU,), case="", pairs=None, note="", **fields):
+        """A row for each figure and peer; with no peer a row of ours alone. `fields` go into each row."""
+        self.warm([*peers, ours])
+        rounds = [self.turn([*peers, ours], figures, case) for _ in range(pairs or self.pairs)]
         mine = [r[-1] for r in rounds]
-        out = []
-        for i, peer in enumerate(peers):
-            theirs = [r[i] for r in rounds]
-            r = judge.spread(judge.ratios([t[0] for t in theirs], [m[0] for m in mine], better))
-            out.append(
+        for figure in figures:
+            common = {"case": case, "unit": figure.unit, "pairs": len(rounds), **fields, **side("ours", figure, mine)}
+            for i, peer in enumerate(peers):
+                theirs = [r[i] for r in rounds]
+                each = judge.ratios([figure.of(r) for r in theirs], [figure.of(r) for r in mine], figure.better)
+                middle, low, high = judge.spread(each)
+                target = {"target": peer.target if figure is figures[0] else None}
                 self.row(
-                    what, case=case, unit=unit, pairs=len(rounds), note=peer.note or note, target=peer.target,
-                    **self.side("ours", mine), **self.side("theirs", theirs), peer=peer.label,
-                    ratio=r[0], ratio_low=r[1], ratio_high=r[2],
-                )
-            )  # fmt: skip
-        if not peers:
-            out.append(self.row(what, case=case, unit=unit, pairs=len(rounds), note=note, **self.side("ours", mine)))
-        return out
+                    figure.what, peer=peer.label, ratio=middle, ratio_low=low, ratio_high=high,
+                    **{**target, **common, "note": peer.note or note}, **side("theirs", figure, theirs),
+                )  # fmt: skip
+            if not peers:
+                self.row(figure.what, note=note, **common)
 
-    def round(self, contenders, figure, unit, case):
-        """[(figure, load)] of one turn of everybody."""
-        got = []
+    def warm(self, contenders):
+        """A second of each that does not count: connections to what is behind, pools, caches."""
+        seconds, self.seconds = self.seconds, 1
         for c in contenders:
-            load, cpu = measured(c)
-            got.append((figure(load, cpu), load))
-        self.say(
-            (f"{case}: " if case else "")
-            + ", ".join(
-                f"{c.label} {value:.2f} {unit} ({load.per_s:,.0f}/s, generator {load.generator:.0%})"
-                for c, (value, load) in zip(contenders, got, strict=True)
-            )
-        )
-        return got
+            c.load()
+        self.seconds = seconds
 
-    @staticmethod
-    def side(name, got):
-        """Fields of a row for "ours" or "theirs"."""
-        middle, low, high = judge.spread([value for value, _ in got])
-        return {
-            name: middle,
-            f"{name}_low": low,
-            f"{name}_high": high,
-            f"{name}_per_s": judge.spread([load.per_s for _, load in got])[0],
-            f"{name}_generator": judge.spread([load.generator for _, load in got])[0],
-        }
+    def turn(self, contenders, figures, case):
+        """A Run of everybody, in their order."""
+        runs = [measured(c) for c in contenders]
+        words = [
+            f"{c.label} "
+            + " ".join(f"{f.of(r):,.2f} {f.unit}" for f in figures)
+            + f" ({r.load.per_s:,.0f}/s, generator {r.load.generator:.0%})"
+            for c, r in zip(contenders, runs, strict=True)
+        ]
+        self.say((f"{case}: " if case else "") + ", ".join(words))
+        return runs
+
+
+def side(name, figure, runs):
+    """Fields of a row for "ours" or "theirs"."""
+    middle, low, high = judge.spread([figure.of(r) for r in runs])
+    return {
+        name: middle,
+        f"{name}_low": low,
+        f"{name}_high": high,
+        f"{name}_per_s": judge.spread([r.load.per_s for r in runs])[0],
+        f"{name}_generator": judge.spread([r.load.generator for r in runs])[0],
+    }
+
+
+def pids_of(servers):
+    return [p for s in servers for p in s.pids()]
 
 
 def measured(contender):
-    """(load, processor seconds of its servers) of one run. A process that ends meanwhile fails it: what
-    it used would be missing, and it should not."""
-    pids = [p for s in contender.servers for p in s.pids()]
-    before = processes.cpu_seconds(pids)
+    """A Run. A process that ends meanwhile fails it: what it used would be missing, and it should not."""
+    front, behind = pids_of(contender.servers), pids_of(contender.behind)
+    before = [processes.cpu_seconds(p) for p in (front, behind)]
     load = contender.load()
-    after = [p for s in contender.servers for p in s.pids()]
-    if not set(pids) <= set(after):
+    if not set(front + behind) <= set(pids_of(contender.servers) + pids_of(contender.behind)):
         raise RuntimeError(f"{contender.label}: a process ended during the run")
-    return load, processes.cpu_seconds(pids) - before
+    after = [processes.cpu_seconds(p) for p in (front, behind)]
+    return Run(load, after[0] - before[0], after[1] - before[1])

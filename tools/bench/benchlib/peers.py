@@ -56,7 +56,7 @@ def version(program):
 class Nginx(processes.Server):
     """`http` is put into the http block; PORT and DIR in it are replaced."""
 
-    def __init__(self, base, name, http, workers=WORKERS, log=False, main="", under=()):
+    def __init__(self, base, name, http, workers=WORKERS, log=False, main="", connections=16384, under=()):
         super().__init__(base, name)
         access = (
             "log_format j escape=json '{\"time\":\"$time_iso8601\",\"client\":\"$remote_addr\",\"method\":\"$request_method\","
@@ -71,7 +71,7 @@ class Nginx(processes.Server):
             f"{main}\nworker_processes {workers};\nworker_cpu_affinity auto;\npid {self.dir}/nginx.pid;\n"
             f"error_log {self.dir}/error.log;\nuser {getpass.getuser()};\ndaemon off;\n"
             f"worker_rlimit_nofile {processes.files_limit()};\n"
-            "events { worker_connections 65536; }\n"
+            f"events {{ worker_connections {connections}; }}\n"
             f"http {{ {access} keepalive_requests 1000000000; keepalive_timeout 86400s;\n"
             + http.replace("PORT", str(self.port)).replace("DIR", self.dir)
             + "}\n",
@@ -226,13 +226,15 @@ class Mariadb(processes.Server):
              "--skip-test-db"],
             check=True, capture_output=True,
         )  # fmt: skip
-        sock = os.path.join(self.dir, "sock")
+        self.socket = os.path.join(self.dir, "sock")
         self.spawn(
-            [find("mariadbd"), *common, f"--socket={sock}", f"--port={self.port}", "--bind-address=127.0.0.1",
+            [find("mariadbd"), *common, f"--socket={self.socket}", f"--port={self.port}", "--bind-address=127.0.0.1",
              "--max-connections=1000", "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M",
              "--innodb-flush-log-at-trx-commit=1", "--skip-name-resolve", "--skip-log-bin",
              f"--pid-file={self.dir}/pid"]
         )  # fmt: skip
-        subprocess.run(
-            ["mariadb", "--no-defaults", "-u", "root", "-S", sock], input=sql, text=True, check=True
-        )
+        self.sql(sql)
+
+    def sql(self, text):
+        words = ["mariadb", "--no-defaults", "-N", "-u", "root", "-S", self.socket]
+        return subprocess.run(words, input=text, text=True, check=True, capture_output=True).stdout
