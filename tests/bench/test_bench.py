@@ -13,7 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BENCH = os.path.join(ROOT, "tools", "bench")
 sys.path.insert(0, BENCH)
 
-from benchlib import judge, load, page, report, svg  # noqa: E402
+from benchlib import counting, judge, load, page, report, svg  # noqa: E402
 
 WRK = """Running 1s test @ http://127.0.0.1:1/
   1 threads and 64 connections
@@ -50,6 +50,38 @@ def test_h2load_output():
     assert good["statuses"] == {"2xx": 91342, "3xx": 0, "4xx": 0, "5xx": 0} and good["failed"] == 0
     refused = load.parse_h2load(H2LOAD.format("0 succeeded, 91342 failed", "0 2xx, 0 3xx, 91342 4xx, 0 5xx"))
     assert refused["answers"] == refused["statuses"]["4xx"] == 91342 and refused["failed"] == 0
+
+
+def test_callgrind_output():
+    text = """version: 1
+cmd: /usr/sbin/nginx -c x
+events: Ir
+fn=(1) main
+5 10
+cfn=(2) malloc
+calls=3 0
+7 100
+fn=(3) f'2
+cfn=(2)
+calls=4 0
+cfn=(3)
+calls=2 0
+summary: 4321
+totals: 4321
+"""
+    program, total, calls = counting.parse_callgrind(text.splitlines())
+    assert (program, total, calls["malloc"], calls["f"]) == ("nginx", 4321, 7, 2)
+
+
+def test_strace_output():
+    text = """% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 60.00    0.500000           5    100000           sendto
+ 40.00    0.300000           3     90000       120 recvfrom
+------ ----------- ----------- --------- --------- ----------------
+100.00    0.800000           4    190000       120 total
+"""
+    assert counting.parse_strace(text) == {"sendto": 100000, "recvfrom": 90000}
 
 
 @pytest.mark.parametrize(

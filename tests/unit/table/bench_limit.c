@@ -4,6 +4,7 @@
  *
  *   bench_limit rates [SECONDS]     admitted beside allowed, offered as fast as it goes
  *   bench_limit speed [SECONDS]     decisions per second on one key: strict, leased, denied
+ *   bench_limit keys [SECONDS]      strict decisions per second over 1 to 10 million live keys
  *
  * Decisions read the clock every BATCH, as a worker that handles a turn's requests would.
  */
@@ -23,12 +24,13 @@
 
 #define PROCESSES 2u
 #define SET_BITS  12u
+#define KEYS_BITS 19u /* as the master makes it: places for 4 million keys */
 #define BATCH     64u
 
 struct share {
     _Atomic unsigned ready;
     struct {
-        _Alignas(SHM_LINE) uint64_t admitted, decisions, first_ns, last_ns;
+        _Alignas(SHM_LINE) uint64_t admitted, decisions, overflowed, first_ns, last_ns;
     } of[PROCESSES];
 };
 
@@ -37,15 +39,16 @@ struct run {
     bool leases;
     unsigned batch;
     double seconds;
+    uint64_t keys; /* of `keys` */
 };
 
-static struct limit_zone *zone_make(void)
+static struct limit_zone *zone_make(unsigned set_bits)
 {
     struct zone z;
 
-    if (zone_create(&z, "limit", LIMIT_LAYOUT, limit_zone_size(SET_BITS)) < 0)
+    if (zone_create(&z, "limit", LIMIT_LAYOUT, limit_zone_size(set_bits)) < 0)
         die("cannot create a zone");
-    limit_zone_init((struct limit_zone *)z.head, SET_BITS, 1);
+    limit_zone_init((struct limit_zone *)z.head, set_bits, 1);
     return (struct limit_zone *)z.head;
 }
 
@@ -76,7 +79,7 @@ static void part(struct limit_zone *z, struct share *s, unsigned me, const struc
 
 static void both(const struct run *r, struct share *s)
 {
-    struct limit_zone *z = zone_make();
+    struct limit_zone *z = zone_make(SET_BITS);
 
     memset(s, 0, sizeof *s);
     for (unsigned i = 0; i < PROCESSES; i++)
@@ -86,6 +89,44 @@ static void both(const struct run *r, struct share *s)
         }
     for (unsigned i = 0; i < PROCESSES; i++)
         wait(NULL);
+}
+
+/* ---- many keys ---------------------------------------------------------------------------------
+ */
+
+/* Two seconds a token: a bucket that was taken from stays live until it is asked again. */
+static struct limit_ask key_ask(uint64_t key)
+{
+    uint64_t interval = limit_interval(1, 2 * NS_PER_S);
+
+    return (struct limit_ask){.fingerprint = limit_fingerprint(hash_mix(key)),
+                              .interval = interval,
+                              .capacity = UINT64_C(200000000) * interval,
+                              .charge = interval};
+}
+
+static void keys_part(struct limit_zone *z, struct share *s, unsigned me, const struct run *r)
+{
+    uint64_t now, end, x = hash_mix(me + 1), n = 0, admitted = 0, overflowed = 0;
+
+    atomic_fetch_add(&s->ready, 1);
+    while (atomic_load(&s->ready) < PROCESSES)
+        ;
+    now = s->of[me].first_ns = clock_mono_ns();
+    end = now + (uint64_t)(r->seconds * 1e9);
+    for (; now < end; now = clock_mono_ns()) {
+        for (unsigned i = 0; i < BATCH; i++) {
+            struct limit_ask a = key_ask((x = hash_mix(x + i)) % r->keys);
+
+            admitted += limit_take(z, &a, now);
+            overflowed += a.overflowed;
+        }
+        n += BATCH;
+    }
+    s->of[me].last_ns = now;
+    s->of[me].admitted = admitted;
+    s->of[me].decisions = n;
+    s->of[me].overflowed = overflowed;
 }
 
 static void totals(const struct share *s, uint64_t *admitted, uint64_t *decisions, double *seconds)
@@ -143,7 +184,11 @@ static int speed(struct share *s, double seconds)
     };
 
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
-        struct run r = {all[i].rate, all[i].burst, all[i].leases, BATCH, seconds};
+        struct run r = {.rate = all[i].rate,
+                        .burst = all[i].burst,
+                        .leases = all[i].leases,
+                        .batch = BATCH,
+                        .seconds = seconds};
         uint64_t admitted, decisions;
         double took;
         both(&r, s);
@@ -152,6 +197,44 @@ static int speed(struct share *s, double seconds)
                all[i].name, (double)decisions / took, 100 * (double)admitted / (double)decisions);
         fflush(stdout);
     }
+    return 0;
+}
+
+static void keys_run(struct share *s, const struct run *r)
+{
+    struct limit_zone *z = zone_make(KEYS_BITS);
+    uint64_t now = clock_mono_ns(), admitted, decisions, overflowed = 0;
+    double took;
+
+    for (uint64_t key = 0; key < r->keys; key++) {
+        struct limit_ask a = key_ask(key);
+
+        limit_take(z, &a, now);
+    }
+    memset(s, 0, sizeof *s);
+    for (unsigned i = 0; i < PROCESSES; i++)
+        if (fork() == 0) {
+            keys_part(z, s, i, r);
+            _exit(0);
+        }
+    for (unsigned i = 0; i < PROCESSES; i++)
+        wait(NULL);
+    for (unsigned i = 0; i < PROCESSES; i++)
+        overflowed += s->of[i].overflowed;
+    totals(s, &admitted, &decisions, &took);
+    printf("{\"keys\": %llu, \"per_s\": %.0f, \"admitted_percent\": %.1f, \"shared\": %.4f}\n",
+           (unsigned long long)r->keys, (double)decisions / took,
+           100 * (double)admitted / (double)decisions, (double)overflowed / (double)decisions);
+    fflush(stdout);
+    munmap(z, limit_zone_size(KEYS_BITS));
+}
+
+static int keys(struct share *s, double seconds)
+{
+    static const uint64_t all[] = {1, 1000, 1000000, 4000000, 10000000};
+
+    for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
+        keys_run(s, &(struct run){.seconds = seconds, .keys = all[i]});
     return 0;
 }
 
@@ -165,6 +248,8 @@ int main(int argc, char **argv)
         return rates(s, seconds);
     if (argc > 1 && strcmp(argv[1], "speed") == 0)
         return speed(s, seconds);
-    fprintf(stderr, "usage: bench_limit rates|speed [SECONDS]\n");
+    if (argc > 1 && strcmp(argv[1], "keys") == 0)
+        return keys(s, seconds);
+    fprintf(stderr, "usage: bench_limit rates|speed|keys [SECONDS]\n");
     return 2;
 }

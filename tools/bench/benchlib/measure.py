@@ -64,7 +64,10 @@ class Context:
         self.dir = tempfile.mkdtemp(prefix="rushgate-bench-", dir=parent)
         os.chmod(self.dir, 0o755)
         self.stack = contextlib.ExitStack()
-        self.stack.callback(shutil.rmtree, self.dir, ignore_errors=True)
+        if options.keep:
+            self.say(f"files stay in {self.dir}")
+        else:
+            self.stack.callback(shutil.rmtree, self.dir, ignore_errors=True)
 
     def __enter__(self):
         return self
