@@ -84,6 +84,7 @@ struct conf_process {
     const char *state_file;         /* NULL: off */
     bool boxoffice_embedded;
     const char *boxoffice_listen; /* "unix:/path" or "host:port" */
+    const char *bans_state;       /* NULL: bans are not kept */
     const char *boxoffice_store;
     const char *boxoffice_upstream; /* "" none; reloadable, also in the blob */
     uint32_t drain_timeout_ms;      /* reloadable, also in the blob */

@@ -9,6 +9,8 @@
 #include "conf/diag.h" /* suggest_* */
 #include "ctl/errors.h"
 
+#define DURATION_MAX_NS (366 * 24 * 3600 * NS_PER_S)
+
 const struct ctl_command ctl_commands[CMD_COUNT] = {
 #define COMMAND(id, words, args, flags, permission, where, visible, help)                          \
     [CMD_##id] = {words, args, flags, CTL_##permission, CTL_##where, visible, help},
@@ -87,7 +89,11 @@ bool ctl_duration(const char *text, uint64_t *ns)
     static const struct {
         const char *unit;
         uint64_t ns;
-    } units[] = {{"ms", NS_PER_MS}, {"s", NS_PER_S}, {"m", 60 * NS_PER_S}, {"h", 3600 * NS_PER_S}};
+    } units[] = {{"ms", NS_PER_MS},
+                 {"s", NS_PER_S},
+                 {"m", 60 * NS_PER_S},
+                 {"h", 3600 * NS_PER_S},
+                 {"d", 24 * 3600 * NS_PER_S}};
     size_t digits = strspn(text, "0123456789");
     uint64_t n;
 
@@ -99,8 +105,7 @@ bool ctl_duration(const char *text, uint64_t *ns)
     }
     for (unsigned i = 0; i < sizeof units / sizeof *units; i++)
         if (strcmp(text + digits, units[i].unit) == 0) {
-            *ns = n * units[i].ns;
-            return *ns <= 24 * 3600 * NS_PER_S;
+            return !__builtin_mul_overflow(n, units[i].ns, ns) && *ns <= DURATION_MAX_NS;
         }
     return false;
 }
@@ -252,7 +257,7 @@ static bool check_flags(const struct ctl_invocation *inv, struct ctl_complaint *
         }
         if (strcmp(flag->metavar, "DURATION") == 0 && !ctl_duration(inv->flag[f], &ns)) {
             buf_printf(&why->message, "--%s: \"%s\" is no duration", flag->name, inv->flag[f]);
-            buf_str(&why->hint, "like 30s, 500ms or 2m, at most 24h");
+            buf_str(&why->hint, "like 30s, 500ms, 2m or 7d, at most 366d");
             return false;
         }
     }

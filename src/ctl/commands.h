@@ -77,7 +77,8 @@ bool ctl_command_takes(enum ctl_command_id id, enum ctl_flag_id flag);
 bool ctl_parse(unsigned argc, const char *const *argv, struct ctl_invocation *inv,
                struct ctl_complaint *why) __attribute__((warn_unused_result));
 
-/* "30s", "500ms", "2m", "1h", "0": nanoseconds. False when it is anything else or over a day. */
+/* "30s", "500ms", "2m", "1h", "7d", "0": nanoseconds. False when it is anything else or over 366
+ * days. */
 bool ctl_duration(const char *text, uint64_t *ns) __attribute__((warn_unused_result));
 
 /* Iterates over the words of a column separated by sep; false at the end. Start with *rest =

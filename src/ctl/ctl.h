@@ -32,6 +32,9 @@
 #include "shm/control.h"
 
 struct ctl;
+struct ban;
+struct ban_book;
+struct ban_target;
 
 /* How a reload ended. Borrowed for the time of the callback. */
 struct ctl_reload_result {
@@ -85,6 +88,13 @@ struct ctl_ops {
     /* Calls each for every runtime change there is, oldest first. */
     void (*changes)(void *arg, void (*each)(void *out, const struct ctl_change_row *row),
                     void *out);
+    /* The list of bans. Put: 0, or -ENOSPC and nothing changed. Remove (what NULL: all): how many.
+     * In force everywhere when they return; why: filled when it could not be made durable. Hits of
+     * one, and when the last was (0: none). */
+    const struct ban_book *(*bans)(void *arg);
+    int (*ban_put)(void *arg, struct ban *list, size_t n, size_t *added, struct buf *why);
+    size_t (*ban_remove)(void *arg, const struct ban_target *what, size_t n, struct buf *why);
+    uint64_t (*ban_hits)(void *arg, const struct ban *ban, uint64_t *last_ns);
 };
 
 struct ctl_config {

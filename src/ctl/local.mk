@@ -1,6 +1,7 @@
 noinst_LIBRARIES += src/ctl/libctl.a
 src_ctl_libctl_a_SOURCES = \
 	%D%/audit.c %D%/audit.h %D%/change.c %D%/change.h \
+	%D%/bans.c \
 	%D%/boxoffice.c %D%/boxoffice.h %D%/columns.def %D%/commands.c %D%/commands.def %D%/commands.h %D%/concurrency.c %D%/ctl.h \
 	%D%/document.c %D%/errors.def %D%/errors.h %D%/json.c %D%/json.h %D%/listen.c %D%/manage.c %D%/manual.c %D%/manual.h %D%/peer.c %D%/peer.h \
 	%D%/request.c %D%/request.h %D%/sales.c %D%/server.c %D%/show.c \
@@ -13,10 +14,10 @@ rushctl_SOURCES = \
 	tools/rushctl/options.c tools/rushctl/options.def tools/rushctl/options.h \
 	tools/rushctl/output.c tools/rushctl/output.h tools/rushctl/table.c tools/rushctl/table.h \
 	tools/rushctl/watch.c tools/rushctl/watch.h
-rushctl_LDADD = src/proc/libproc.a src/ctl/libctl.a src/conf/libconf.a src/transcode/libtranscode.a src/http/libhttp.a \
+rushctl_LDADD = src/proc/libproc.a src/ctl/libctl.a src/table/libtable.a src/conf/libconf.a src/transcode/libtranscode.a src/http/libhttp.a \
 	proto/libproto.a src/base/libbase.a $(PROTOBUF_C_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) -lxxhash -lm
 
-CTL_TEST_LIBS = src/ctl/libctl.a src/rpc/librpc.a src/conf/libconf.a src/transcode/libtranscode.a \
+CTL_TEST_LIBS = src/ctl/libctl.a src/table/libtable.a src/rpc/librpc.a src/conf/libconf.a src/transcode/libtranscode.a \
 	src/http/libhttp.a src/metric/libmetric.a src/shm/libshm.a src/net/libnet.a proto/libproto.a \
 	src/base/libbase.a $(EVENT_LIBS) $(NGHTTP2_LIBS) $(HTTP_PARSER_LIBS) $(PROTOBUF_C_LIBS) \
 	$(YAML_LIBS) $(JANSSON_LIBS) -lxxhash -lm

@@ -20,6 +20,8 @@
 #include "shm/control.h"
 #include "table/limit.h"
 
+struct ban_zone;
+
 struct gate;
 
 struct gate_context {
@@ -28,6 +30,8 @@ struct gate_context {
     struct metric_block *metrics;  /* this worker's block: the gate is its only writer */
     struct access_ring *ring;      /* this worker's ring */
     struct limit_worker limits;    /* its way to the limit zone */
+    struct ban_zone *bans;         /* whom operators shut out */
+    unsigned worker;               /* its slot */
 };
 
 /* `first`: the generation to start with; its data must be a configuration. NULL when memory is out

@@ -20,7 +20,7 @@
 #include "shm/control.h"
 #include "shm/zone.h"
 
-#define METRIC_LAYOUT      4u
+#define METRIC_LAYOUT      5u
 #define METRIC_ROUTES      1024 /* route indexes (conf_route.stat); index 0 is "no route" */
 #define METRIC_LIMITS      256  /* limit indexes (conf_rate_limit.stat); index 0: all were taken */
 #define METRIC_CONCURRENCY 256  /* indexes of concurrency limits; index 0: all were taken */

@@ -113,6 +113,34 @@ static void op_changes(void *arg, void (*each)(void *out, const struct ctl_chang
     changes_list(arg, each, out);
 }
 
+static const struct ban_book *op_bans(void *arg)
+{
+    const struct master *m = arg;
+
+    return &m->bans.book;
+}
+
+static int op_ban_put(void *arg, struct ban *list, size_t n, size_t *added, struct buf *why)
+{
+    struct master *m = arg;
+
+    return bans_put(&m->bans, list, n, added, why);
+}
+
+static size_t op_ban_remove(void *arg, const struct ban_target *what, size_t n, struct buf *why)
+{
+    struct master *m = arg;
+
+    return bans_remove(&m->bans, what, n, why);
+}
+
+static uint64_t op_ban_hits(void *arg, const struct ban *ban, uint64_t *last_ns)
+{
+    const struct master *m = arg;
+
+    return ban_hits(m->bans.zone, m->process->workers, ban->cell, ban->serial, last_ns);
+}
+
 static const struct ctl_ops ops = {
     .reload = op_reload,
     .stop = op_stop,
@@ -123,6 +151,10 @@ static const struct ctl_ops ops = {
     .listeners = op_listeners,
     .change = op_change,
     .changes = op_changes,
+    .bans = op_bans,
+    .ban_put = op_ban_put,
+    .ban_remove = op_ban_remove,
+    .ban_hits = op_ban_hits,
 };
 
 bool control_bind(struct master *m, struct buf *err)

@@ -13,6 +13,7 @@
 #include "proc/privileges.h"
 #include "shm/bank.h"
 #include "shm/control.h"
+#include "table/ban.h"
 #include "table/limit.h"
 
 struct inherited {
@@ -23,6 +24,7 @@ struct inherited {
     struct metric_zone *metrics;
     struct ring_zone *rings;
     struct limit_zone *limits;
+    struct ban_zone *bans;
     int channel;          /* proc/channel.h; EOF: the master is gone */
     const int *listeners; /* worker: one socket per listen address, the slot's own */
     unsigned listeners_n;

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += src/proc/libproc.a
 src_proc_libproc_a_SOURCES = \
+	%D%/bans.c %D%/bans.h \
 	%D%/change_file.c %D%/change_set.c %D%/change_set.h %D%/changes.c %D%/changes.h \
 	%D%/channel.c %D%/channel.h %D%/child.c %D%/child.h %D%/control.c %D%/embedded.c %D%/endpoints.c \
 	%D%/inherit.h %D%/keeper.c %D%/listeners.c %D%/listeners.h %D%/master.c %D%/master.h %D%/notify.c \

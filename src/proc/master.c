@@ -136,6 +136,7 @@ static bool open_directories(struct master *m)
         p->log_audit,
         p->state_file,
         p->boxoffice_embedded ? p->boxoffice_store : NULL,
+        p->bans_state,
     };
     struct buf err = {0};
     bool ok = true;
@@ -248,6 +249,8 @@ static bool create_zones(struct master *m)
         rc = zone_create(&m->ring_zone, "ring", RING_LAYOUT, sizeof(struct ring_zone));
     if (rc == 0)
         rc = zone_create(&m->limit_zone, "limit", LIMIT_LAYOUT, limit_zone_size(LIMIT_SET_BITS));
+    if (rc == 0)
+        rc = bans_open(&m->bans, m->process->bans_state);
     if (rc < 0) {
         buf_printf(&err, "cannot create shared memory: %s", strerror(-rc));
         return start_failed(m, &err);
@@ -298,6 +301,7 @@ static bool open_loop(struct master *m)
     loop_timer_init(&m->stop_timer, NULL);
     loop_timer_init(&m->reload.timer, NULL);
     changes_wake(m);
+    bans_start(&m->bans, &m->loop);
     return control_open(m, &err) ? true : start_failed(m, &err);
 }
 
@@ -405,6 +409,7 @@ static void close_all(struct master *m)
     reload_fini(m);
     changes_fini(m);
     audit_close(&m->audit);
+    bans_close(&m->bans);
     if (m->loop.base != NULL)
         loop_fini(&m->loop);
     zone_close(&m->control_zone);
@@ -423,6 +428,7 @@ static void master_init(struct master *m, const struct master_options *options, 
     m->admin_fd = m->ctl_fd = m->signal_fd = m->pidfile.fd = -1;
     m->control_zone.fd = m->bank_zone.fd = m->metric_zone.fd = m->ring_zone.fd = m->limit_zone.fd =
         -1;
+    m->bans.handle.fd = -1;
     loop_timer_init(&m->reload.timer, NULL);
     changes_init(m);
     m->audit.fd = -1;

@@ -25,6 +25,7 @@
 #include "metric/route_names.h"
 #include "net/loop.h"
 #include "proc/changes.h"
+#include "proc/bans.h"
 #include "proc/channel.h"
 #include "proc/inherit.h"
 #include "proc/listeners.h"
@@ -126,6 +127,7 @@ struct master {
     struct metric_zone *metrics;
     struct ring_zone *rings;
     struct limit_zone *limits;
+    struct bans bans;
     struct listeners listeners;
     int admin_fd; /* -1: off */
     char admin_bound[LISTENER_TEXT];

@@ -139,6 +139,7 @@ static void run_child(struct supervised *s, int channel)
         .metrics = m->metrics,
         .rings = m->rings,
         .limits = m->limits,
+        .bans = m->bans.zone,
         .channel = channel,
         .admin_listener = worker ? -1 : m->admin_fd,
         .access_log = m->process->log_access,

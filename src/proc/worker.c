@@ -160,6 +160,8 @@ static void open_gate(struct worker *w)
         .control = in->control,
         .metrics = &in->metrics->blocks[in->slot],
         .ring = &in->rings->rings[in->slot],
+        .bans = in->bans,
+        .worker = in->slot,
         .limits = {.zone = in->limits,
                    .slab = &in->limits->slab[in->slot],
                    .workers = atomic_load_explicit(&in->control->workers, memory_order_relaxed)},

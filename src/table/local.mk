@@ -1,5 +1,7 @@
 noinst_LIBRARIES += src/table/libtable.a
-src_table_libtable_a_SOURCES = %D%/lease.c %D%/limit.c %D%/limit.h
+src_table_libtable_a_SOURCES = \
+	%D%/ban.c %D%/ban.h %D%/ban_book.c %D%/ban_book.h %D%/ban_image.c %D%/ban_image.h %D%/ban_text.c \
+	%D%/lease.c %D%/limit.c %D%/limit.h
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/table/test_limit
@@ -19,3 +21,22 @@ tests_proc_kill_limit_SOURCES = tests/proc/kill_limit.c tests/proc/killstep.c te
 tests_proc_kill_limit_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proc
 tests_proc_kill_limit_LDADD = src/table/libtable.a src/shm/libshm.a src/base/libbase.a -lxxhash $(ATOMIC_LIBS)
 TESTS += tests/proc/kill_limit
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/table/test_ban
+tests_unit_table_test_ban_SOURCES = tests/unit/table/test_ban.c
+tests_unit_table_test_ban_CFLAGS = $(UNIT_CFLAGS) -pthread
+tests_unit_table_test_ban_LDADD = src/table/libtable.a src/shm/libshm.a src/base/libbase.a $(UNIT_LIBS) -lxxhash -lpthread $(ATOMIC_LIBS)
+TESTS += tests/unit/table/test_ban
+endif
+
+# A look at the bans, with none, one and a million.
+check_PROGRAMS += tests/unit/table/bench_ban
+tests_unit_table_bench_ban_SOURCES = tests/unit/table/bench_ban.c
+tests_unit_table_bench_ban_LDADD = src/table/libtable.a src/shm/libshm.a src/base/libbase.a -lxxhash $(ATOMIC_LIBS)
+
+check_PROGRAMS += tests/proc/kill_ban
+tests_proc_kill_ban_SOURCES = tests/proc/kill_ban.c tests/proc/killstep.c tests/proc/killstep.h
+tests_proc_kill_ban_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proc
+tests_proc_kill_ban_LDADD = src/table/libtable.a src/shm/libshm.a src/base/libbase.a -lxxhash $(ATOMIC_LIBS)
+TESTS += tests/proc/kill_ban

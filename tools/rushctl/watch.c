@@ -21,6 +21,7 @@ static const struct {
     {"routes", "route", "requests", "requests_per_s"},
     {"split", "label", "requests", "requests_per_s"},
     {"sales", "event", "sold_total", "sold_per_s"},
+    {"bans", "ban", "hits", "hits_per_s"},
 };
 
 static const json_t *same_row(const json_t *rows, const char *key, const char *name)

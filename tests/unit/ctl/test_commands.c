@@ -91,8 +91,8 @@ static void test_flags(void **state)
 
 static void test_durations(void **state)
 {
-    static const char *const bad[] = {"",  "s", "5", "-1s", "1.5s", "5 s", "25h", "99999999999s",
-                                      "1d"};
+    static const char *const bad[] = {
+        "", "s", "5", "-1s", "1.5s", "5 s", "8785h", "99999999999s", "367d", "999999999d"};
     uint64_t ns;
 
     (void)state;
@@ -103,6 +103,8 @@ static void test_durations(void **state)
     assert_true(ctl_duration("2m", &ns));
     assert_true(ns == 120 * NS_PER_S);
     assert_true(ctl_duration("24h", &ns));
+    assert_true(ctl_duration("366d", &ns));
+    assert_true(ns == 366 * 86400 * NS_PER_S);
     assert_true(ctl_duration("0", &ns));
     assert_true(ns == 0);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "config.h"
+
+#include "proc/bans.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+
+#define RETRY_NS       (10 * NS_PER_S)
+#define LOOK_NS        (60 * NS_PER_S) /* the clock of expiry may be set, the timer's not */
+#define FILE_MAX_BYTES (256u << 20)
+
+/* --- the file --- */
+
+static int write_all(int fd, struct slice text)
+{
+    while (text.n > 0) {
+        ssize_t n = write(fd, text.p, text.n);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0)
+            text = slice_of(text.p + n, text.n - (size_t)n);
+    }
+    return fsync(fd) < 0 ? -errno : 0;
+}
+
+static int sync_directory(const char *path)
+{
+    char dir[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int fd, rc;
+
+    snprintf(dir, sizeof dir, "%.*s", slash != NULL ? (int)(slash + 1 - path) : 1,
+             slash != NULL ? path : ".");
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    rc = fsync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return rc;
+}
+
+/* Others may write in the directory: nothing that lies there already is followed or kept open. */
+static int replace_file(const char *path, struct slice text)
+{
+    char temporary[PATH_MAX];
+    int fd, rc;
+
+    if (snprintf(temporary, sizeof temporary, "%s.new", path) >= (int)sizeof temporary)
+        return -ENAMETOOLONG;
+    if (unlink(temporary) < 0 && errno != ENOENT)
+        return -errno;
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    rc = write_all(fd, text);
+    close(fd);
+    if (rc == 0 && rename(temporary, path) < 0)
+        rc = -errno;
+    if (rc < 0)
+        unlink(temporary);
+    return rc < 0 ? rc : sync_directory(path);
+}
+
+/* The whole file. 0, -ENOENT, another -errno. */
+static int read_file(const char *path, struct buf *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), rc = 0;
+    struct stat st;
+    ssize_t n = 1;
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX_BYTES)
+        rc = -EINVAL;
+    while (rc == 0 && n > 0) {
+        if (!buf_reserve(out, 65536)) {
+            rc = -ENOMEM;
+            break;
+        }
+        n = read(fd, out->p + out->n, out->cap - out->n);
+        rc = n < 0 && errno != EINTR ? -errno : 0;
+        out->n += n > 0 ? (size_t)n : 0;
+    }
+    close(fd);
+    return rc;
+}
+
+static void move_aside(const char *path, const char *why)
+{
+    char aside[PATH_MAX];
+
+    snprintf(aside, sizeof aside, "%s.bad-%llu", path,
+             (unsigned long long)(clock_real_ns() / NS_PER_S));
+    if (rename(path, aside) < 0)
+        log_error("bans: %s cannot be used (%s) and not be moved: %s", path, why, strerror(errno));
+    else
+        log_warn("bans: %s cannot be used (%s); it is %s now, and nobody is banned", path, why,
+                 aside);
+}
+
+static void load(struct bans *b)
+{
+    struct buf text = {0}, why = {0};
+    int rc = read_file(b->path, &text);
+
+    if (rc == 0 && ban_book_read(&b->book, buf_view(&text), clock_real_ns(), &why))
+        log_notice("bans: %zu from %s", b->book.n, b->path);
+    else if (rc != -ENOENT)
+        move_aside(b->path, rc < 0 ? strerror(-rc) : buf_cstr(&why));
+    buf_free(&text);
+    buf_free(&why);
+}
+
+/* why may be NULL. */
+static void save(struct bans *b, struct buf *why)
+{
+    int rc;
+
+    if (b->path == NULL)
+        return;
+    rc = b->saved.failed ? -ENOMEM : replace_file(b->path, buf_view(&b->saved));
+    if (rc < 0 && why != NULL)
+        buf_printf(why, "%s cannot be written: %s", b->path, strerror(-rc));
+    if (rc < 0 && !b->dirty)
+        log_error("bans: %s cannot be written: %s; they are in force, but would not survive a "
+                  "restart",
+                  b->path, strerror(-rc));
+    if (rc == 0 && b->dirty)
+        log_notice("bans: %s is written again", b->path);
+    b->dirty = rc < 0;
+}
+
+/* --- time --- */
+
+static void arm(struct bans *b)
+{
+    uint64_t next, now, wait = LOOK_NS;
+
+    if (b->loop == NULL)
+        return;
+    next = ban_book_next_expiry(&b->book);
+    now = clock_real_ns();
+    if (next != BAN_NEVER && next < now + wait)
+        wait = next > now ? next - now : 0;
+    wait += NS_PER_MS; /* not a moment too early, nor in a circle */
+    if (b->dirty && wait > RETRY_NS)
+        wait = RETRY_NS;
+    loop_timer_arm(b->loop, &b->timer, wait);
+}
+
+/* Publishes the list and notes its text. False: it does not fit; the list is what it was. */
+static bool commit(struct bans *b)
+{
+    struct buf why = {0};
+
+    if (ban_book_publish(&b->book, b->zone) < 0) {
+        ban_book_clear(&b->book);
+        if (!ban_book_read(&b->book, buf_view(&b->saved), 0, &why))
+            log_error("bans: the list before is lost: %s", buf_cstr(&why));
+        buf_free(&why);
+        return false;
+    }
+    buf_clear(&b->saved);
+    ban_book_write(&b->book, &b->saved);
+    return true;
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    struct bans *b = CONTAINER_OF(t, struct bans, timer);
+    size_t gone = ban_book_expire(&b->book, clock_real_ns());
+
+    if (gone > 0) {
+        log_info("bans: %zu expired", gone);
+        commit(b);
+    }
+    if (gone > 0 || b->dirty)
+        save(b, NULL);
+    arm(b);
+}
+
+/* --- for the master --- */
+
+int bans_open(struct bans *b, const char *path)
+{
+    uint64_t seed;
+    int rc;
+
+    *b = (struct bans){.handle.fd = -1, .path = path};
+    rc = zone_create(&b->handle, "ban", BAN_LAYOUT, ban_zone_size(BANS_MAX));
+    if (rc < 0)
+        return rc;
+    random_bytes(&seed, sizeof seed);
+    b->zone = (struct ban_zone *)b->handle.head;
+    ban_zone_init(b->zone, BANS_MAX, seed);
+    ban_book_init(&b->book, BANS_MAX);
+    ban_book_write(&b->book, &b->saved);
+    loop_timer_init(&b->timer, on_timer);
+    if (path != NULL)
+        load(b);
+    if (b->book.n > 0 && !commit(b))
+        log_error("bans: those of %s do not fit into the zone", path);
+    return 0;
+}
+
+void bans_start(struct bans *b, struct loop *loop)
+{
+    b->loop = loop;
+    arm(b);
+}
+
+void bans_close(struct bans *b)
+{
+    if (b->zone != NULL) {
+        if (b->loop != NULL)
+            loop_timer_disarm(b->loop, &b->timer);
+        ban_book_fini(&b->book);
+        buf_free(&b->saved);
+    }
+    zone_close(&b->handle);
+    *b = (struct bans){.handle.fd = -1};
+}
+
+int bans_put(struct bans *b, struct ban *list, size_t n, size_t *added, struct buf *why)
+{
+    int rc = ban_book_put(&b->book, list, n, added);
+
+    if (rc < 0)
+        return rc;
+    if (!commit(b))
+        return -ENOSPC;
+    save(b, why);
+    arm(b);
+    return 0;
+}
+
+size_t bans_remove(struct bans *b, const struct ban_target *what, size_t n, struct buf *why)
+{
+    size_t removed = 0;
+
+    if (what == NULL) {
+        removed = b->book.n;
+        ban_book_clear(&b->book);
+    }
+    for (size_t i = 0; what != NULL && i < n; i++)
+        removed += ban_book_remove(&b->book, &what[i]);
+    if (removed == 0)
+        return 0;
+    commit(b);
+    save(b, why);
+    arm(b);
+    return removed;
+}
