@@ -82,8 +82,15 @@ static unsigned op_listeners(void *arg, struct ctl_listener *out, unsigned max)
     return 1;
 }
 
-static const struct ctl_ops ops = {op_reload,    op_stop,      op_drain, op_reopen, op_conf,
-                                   op_conf_file, op_listeners, NULL,     NULL};
+static const struct ctl_ops ops = {
+    .reload = op_reload,
+    .stop = op_stop,
+    .drain = op_drain,
+    .reopen_logs = op_reopen,
+    .conf = op_conf,
+    .conf_file = op_conf_file,
+    .listeners = op_listeners,
+};
 
 static void publish_configuration(void)
 {
