@@ -1,18 +1,18 @@
 # protobuf-c output is generated into the build tree; descriptor sets for transcoding are installed.
 PROTO_FLAGS = -I$(srcdir)/proto -I$(PROTOBUF_INCLUDE)
 
-PROTO_OURS = boxoffice health google/api/http google/api/annotations
+PROTO_OURS = boxoffice health ratelimit google/api/http google/api/annotations
 PROTO_WELL_KNOWN = google/protobuf/descriptor google/protobuf/timestamp google/protobuf/duration
 
 PROTO_GENERATED = \
-	proto/boxoffice.pb-c.c proto/health.pb-c.c \
+	proto/boxoffice.pb-c.c proto/health.pb-c.c proto/ratelimit.pb-c.c \
 	proto/google/api/http.pb-c.c proto/google/api/annotations.pb-c.c \
 	proto/google/protobuf/descriptor.pb-c.c proto/google/protobuf/timestamp.pb-c.c \
 	proto/google/protobuf/duration.pb-c.c
 
 BUILT_SOURCES += $(PROTO_GENERATED)
 CLEANFILES += $(PROTO_GENERATED) $(PROTO_GENERATED:.c=.h) proto/boxoffice.pb
-EXTRA_DIST += proto/health.proto
+EXTRA_DIST += proto/health.proto proto/ratelimit.proto
 
 proto/google/protobuf/%.pb-c.c: $(PROTOBUF_INCLUDE)/google/protobuf/%.proto
 	@$(MKDIR_P) proto

@@ -249,6 +249,45 @@ static struct conf_arr put_rate_limits(struct writer *w)
     return arr;
 }
 
+/* --- rate limit service --- */
+
+static struct conf_arr put_rls_entries(struct writer *w, const struct node *list)
+{
+    struct conf_rls_entry all[CONF_RLS_ENTRIES];
+    struct conf_arr arr = {.n = list->n};
+
+    for (unsigned i = 0; i < list->n; i++)
+        all[i] = (struct conf_rls_entry){
+            .key = put_text(w, list->kids[i], S_RLS_KEY),
+            .value = put_text(w, list->kids[i], S_RLS_VALUE),
+            .open = !node_get(list->kids[i], S_RLS_VALUE)->set,
+        };
+    arr.off = put(w, all, list->n * sizeof *all);
+    return arr;
+}
+
+static struct conf_arr put_rls_rules(struct writer *w)
+{
+    unsigned n;
+    const struct node **rules = conf_rls_order(w->c, &n);
+    struct conf_rls_rule *all = xcalloc(n + 1, sizeof *all);
+    struct conf_arr arr = {.n = n};
+
+    for (unsigned i = 0; i < n; i++)
+        all[i] = (struct conf_rls_rule){
+            .keys_hash = conf_rls_keys_hash(rules[i]),
+            .domain = put_text(w, rules[i], S_RLS_DOMAIN),
+            .entries = put_rls_entries(w, node_get(rules[i], S_RLS_DESCRIPTORS)),
+            .limit = node_find(node_get(w->c->root, S_LIMITS), node_text(rules[i], S_RLS_LIMIT)),
+        };
+    arr.off = put(w, all, n * sizeof *all);
+    free(all);
+    free(rules);
+    return arr;
+}
+
+/* --- limits of routes --- */
+
 /* False where the route's path does not have a variable of the key: it is not limited by it. */
 static bool route_limit(const struct route_plan *p, const struct node *limit, uint32_t index,
                         struct conf_route_limit *out)
@@ -467,6 +506,7 @@ bool conf_compile(const struct conf *c, const struct conf_resolver *r, uint64_t 
     root.trusted_proxies = put_cidrs(&w, node_get(c->root, S_TRUSTED_PROXIES));
     root.upstreams = put_upstreams(&w);
     root.rate_limits = put_rate_limits(&w);
+    root.rls_rules = put_rls_rules(&w);
     root.limit_headers = num(c->root, S_RATELIMIT_HEADERS);
     root.splits = put_splits(&w);
     root.routes = put_routes(&w);

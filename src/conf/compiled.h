@@ -18,7 +18,7 @@
 #include "base/slice.h"
 
 #define CONF_MAGIC   UINT32_C(0x66636752) /* "Rgcf" */
-#define CONF_VERSION 4u
+#define CONF_VERSION 5u
 #define CONF_NONE    UINT32_C(0xffffffff) /* "no such index" in a reference to an array element */
 
 struct conf_str {
@@ -121,6 +121,23 @@ struct conf_route_limit {
     uint32_t var[CONF_KEY_PARTS]; /* CONF_PATH: index of the route's variable */
 };
 
+#define CONF_RLS_RULES   1024u
+#define CONF_RLS_ENTRIES 16u
+
+/* One entry of a descriptor that a rule knows. */
+struct conf_rls_entry {
+    struct conf_str key, value;
+    uint32_t open; /* 1: any value */
+};
+
+struct conf_rls_rule {
+    uint64_t
+        keys_hash; /* hash64 of the domain, seeded by the number of entries, chained over keys */
+    struct conf_str domain;
+    struct conf_arr entries; /* struct conf_rls_entry */
+    uint32_t limit;          /* index in conf_root.rate_limits */
+};
+
 enum conf_need { CONF_OPTIONAL, CONF_REQUIRED };
 
 /* Methods are a bit set, 1 << enum http_method of http/method.h. */
@@ -177,6 +194,7 @@ struct conf_root {
     struct conf_arr rate_limits;     /* struct conf_rate_limit */
     uint32_t limit_headers;          /* enum conf_limit_headers */
     struct conf_arr splits;          /* struct conf_split of conf/split.h */
+    struct conf_arr rls_rules;       /* struct conf_rls_rule, the more specific first */
     struct conf_arr
         schemas; /* struct conf_str: each a schema of transcode/schema.h, 8-byte aligned */
     struct conf_str route_index;        /* conf/router.h, 8-byte aligned */

@@ -56,7 +56,10 @@ unsigned conf_settings_set(const struct conf *c);
  */
 void conf_path(const char *prefix, struct slice path, struct buf *out);
 
+enum conf_listener_kind { CONF_LISTEN_HTTP, CONF_LISTEN_RLS };
+
 struct conf_listener {
+    enum conf_listener_kind kind;
     const char *name;
     const char *address;        /* as configured */
     struct sockaddr_storage sa; /* to bind */

@@ -4,6 +4,8 @@
 
 #include "conf/tree.h"
 
+#define RLS_BACKLOG 1024
+
 static void fill_listener(struct conf *c, const char *name, struct node *address, int backlog,
                           struct conf_listener *out)
 {
@@ -19,14 +21,20 @@ static void fill_listener(struct conf *c, const char *name, struct node *address
 static void fill_listeners(struct conf *c, struct conf_process *p)
 {
     const struct node *list = node_get(c->root, S_LISTEN);
-    struct conf_listener *out = conf_alloc(c, (list->n + 1) * sizeof *out);
+    const struct node *rls = node_get(c->root, S_RLS_LISTEN);
+    struct conf_listener *out = conf_alloc(c, (list->n + rls->n + 1) * sizeof *out);
 
     for (unsigned i = 0; i < list->n; i++)
         fill_listener(c, node_text(list->kids[i], S_LISTEN_NAME),
                       node_get(list->kids[i], S_LISTEN_ADDRESS),
                       (int)node_num(list->kids[i], S_LISTEN_BACKLOG), &out[i]);
+    for (unsigned i = 0; i < rls->n; i++) {
+        struct conf_listener *l = &out[list->n + i];
+        fill_listener(c, "rate_limit_service", rls->kids[i], RLS_BACKLOG, l);
+        l->kind = CONF_LISTEN_RLS;
+    }
     p->listeners = out;
-    p->listeners_n = list->n;
+    p->listeners_n = list->n + rls->n;
 }
 
 static unsigned worker_count(int64_t configured)

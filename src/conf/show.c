@@ -48,7 +48,8 @@ static bool silent(const struct node *n)
 {
     if (n->set)
         return false;
-    if (conf_settings[n->id].parent == S_ROUTE_METHODS)
+    if (conf_settings[n->id].parent == S_ROUTE_METHODS ||
+        conf_settings[n->id].parent == S_METHOD_CONCURRENCY)
         return true;
     return setting_is_list(n->id) ? n->n == 0 : n->text == NULL;
 }

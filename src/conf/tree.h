@@ -123,6 +123,11 @@ void conf_check_concurrency(struct conf *c);
 void conf_check_splits(struct conf *c);
 void conf_check_route_split(struct conf *c, const struct node *route);
 
+/* rls.c: checks; rules with the most specific first, to be freed; what a lookup compares first. */
+void conf_check_rls(struct conf *c);
+const struct node **conf_rls_order(const struct conf *c, unsigned *n);
+uint64_t conf_rls_keys_hash(const struct node *rule);
+
 /* resolve.c: false, with an error at the node, when the address means nothing here. */
 bool conf_resolve(struct conf *c, struct node *n, struct address *out);
 

@@ -24,7 +24,7 @@ static struct slice without_port(struct slice s)
     return s;
 }
 
-static bool parse_address(struct slice s, uint8_t out[16])
+bool address_parse(struct slice s, uint8_t out[16])
 {
     char text[INET6_ADDRSTRLEN];
     struct in_addr v4;
@@ -61,7 +61,7 @@ void client_address(struct gate_request *q)
         rest.n = start > 0 ? start - 1 : 0;
         if (entry.n == 0)
             continue; /* lists may have empty elements (RFC 9110, 5.6.1) */
-        if (!parse_address(entry, addr)) {
+        if (!address_parse(entry, addr)) {
             q->client_unknown = true;
             return;
         }

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gate/request.h"
+#include "gate/rls.h"
 
 /* Upstreams first, then routes. */
 static uint32_t concurrency_count(const struct conf_root *root)
@@ -184,6 +185,7 @@ struct gate *gate_new(const struct gate_context *ctx, struct bank_ref first)
     list_init(&g->upstreams);
     list_init(&g->concurrency);
     list_init(&g->free_calls);
+    list_init(&g->rls);
     loop_hook_init(&g->retire, retire_hook);
     if (gate_adopt(g, first) < 0) {
         free(g);
@@ -203,6 +205,11 @@ struct gate *gate_new(const struct gate_context *ctx, struct bank_ref first)
 int gate_listen(struct gate *g, int fd)
 {
     return http_server_listen(g->http, fd);
+}
+
+int gate_listen_rls(struct gate *g, int fd)
+{
+    return rls_listen(g, fd);
 }
 
 uint64_t gate_generation(const struct gate *g)
@@ -242,11 +249,13 @@ void gate_take_queue(struct gate *g)
 void gate_drain(struct gate *g)
 {
     http_server_drain(g->http);
+    rls_drain(g);
 }
 
 void gate_resume(struct gate *g)
 {
     http_server_resume(g->http);
+    rls_resume(g);
 }
 
 bool gate_idle(const struct gate *g)
@@ -264,6 +273,7 @@ void gate_free(struct gate **gp)
     /* Aborts the requests in progress, which cancels or orphans their calls; freeing the upstream
      * clients then ends the orphans. The generations they unpin are freed below and not by the
      * hook. */
+    rls_free(g);
     limit_lease_release(&g->ctx.limits, clock_mono_ns());
     if (g->http != NULL) {
         totals_stop(g);

@@ -41,6 +41,9 @@ struct gate *gate_new(const struct gate_context *ctx, struct bank_ref first);
 /* Accepts client connections from an inherited listener, which stays the caller's. 0 or -errno. */
 int gate_listen(struct gate *g, int fd) __attribute__((warn_unused_result));
 
+/* The same for a listener of the rate limit service (rls.h). */
+int gate_listen_rls(struct gate *g, int fd) __attribute__((warn_unused_result));
+
 /*
  * Uses `next` for requests that start from now on. Upstream connections, client connections and
  * requests in flight stay. 0, or -EINVAL / -ENOMEM, the present generation staying in use.

@@ -2,9 +2,9 @@ noinst_LIBRARIES += src/gate/libgate.a
 src_gate_libgate_a_SOURCES = \
 	%D%/phase_ban.c \
 	%D%/answer.c %D%/call.c %D%/call_http.c %D%/call_rpc.c %D%/client_address.c %D%/concurrency.c %D%/concurrency.h %D%/gate.c \
-	%D%/gate.h %D%/gradient.c %D%/gradient.h %D%/phase_access.c %D%/phase_idempotency.c %D%/phase_identity.c %D%/phase_limit.c \
+	%D%/gate.h %D%/gradient.c %D%/gradient.h %D%/limit_bucket.c %D%/limit_bucket.h %D%/phase_access.c %D%/phase_idempotency.c %D%/phase_identity.c %D%/phase_limit.c \
 	%D%/phase_overload.c %D%/phase_respond.c %D%/phase_split.c %D%/phase_upstream.c %D%/phases.def %D%/request.c %D%/request.h \
-	%D%/totals.c %D%/trace.c %D%/upstreams.c
+	%D%/rls.c %D%/rls.h %D%/rls_wire.c %D%/rls_wire.h %D%/totals.c %D%/trace.c %D%/upstreams.c
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/gate/test_request_parts
@@ -15,5 +15,10 @@ check_PROGRAMS += tests/unit/gate/test_gradient
 tests_unit_gate_test_gradient_SOURCES = tests/unit/gate/test_gradient.c
 tests_unit_gate_test_gradient_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_gate_test_gradient_LDADD = src/gate/libgate.a $(UNIT_LIBS) -lm
-TESTS += tests/unit/gate/test_request_parts tests/unit/gate/test_gradient
+check_PROGRAMS += tests/unit/gate/test_rls
+tests_unit_gate_test_rls_SOURCES = tests/unit/gate/test_rls.c
+tests_unit_gate_test_rls_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_gate_test_rls_LDADD = src/gate/libgate.a src/transcode/libtranscode.a proto/libproto.a \
+	src/base/libbase.a $(PROTOBUF_C_LIBS) $(UNIT_LIBS)
+TESTS += tests/unit/gate/test_request_parts tests/unit/gate/test_gradient tests/unit/gate/test_rls
 endif

@@ -15,9 +15,8 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "gate/limit_bucket.h"
 #include "gate/request.h"
-
-#define TICKS_PER_S (NS_PER_S * LIMIT_TICKS_PER_NS)
 
 /* The limits of one request: first those that enforce. */
 struct asked {
@@ -46,31 +45,16 @@ bool limits_prepare(struct gate *g, struct generation *gen)
 
 /* --- keys --- */
 
-static uint64_t hash_client(const struct gate_request *q, const struct conf_rate_limit *l,
-                            uint64_t seed)
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    uint8_t addr[16];
-    unsigned bits = l->ipv6_prefix;
-
-    memcpy(addr, q->client, sizeof(addr));
-    if (memcmp(addr, mapped, sizeof(mapped)) == 0)
-        bits = 96 + l->ipv4_prefix;
-    for (unsigned i = bits / 8; i < sizeof(addr); i++)
-        addr[i] = (uint8_t)(i == bits / 8 ? addr[i] & ~(0xffu >> bits % 8) : 0);
-    return hash64(slice_of((const char *)addr, sizeof(addr)), seed);
-}
-
 static uint64_t hash_part(const struct gate_request *q, const struct conf_rate_limit *l,
                           const struct conf_key_part *part, uint32_t var, uint64_t seed)
 {
     switch ((enum conf_key)part->kind) {
     case CONF_IDENTITY:
         if (q->identity.n > 0)
-            return hash64(q->identity, seed + 1); /* never the bucket of an address */
-        return hash_client(q, l, seed);
+            return limit_hash_identity(q->identity, seed);
+        return limit_hash_address(q->client, l, seed);
     case CONF_CLIENT_IP:
-        return hash_client(q, l, seed);
+        return limit_hash_address(q->client, l, seed);
     case CONF_ROUTE:
         return hash64(conf_slice(q->gen->root, q->route->name), seed);
     case CONF_HEADER:
@@ -105,16 +89,6 @@ static void ask_add(const struct gate_request *q, const struct conf_route_limit 
 
 /* --- what is told --- */
 
-static uint64_t ceil_seconds(uint64_t ticks)
-{
-    return ticks / TICKS_PER_S + (ticks % TICKS_PER_S != 0);
-}
-
-static uint64_t tokens_left(const struct limit_ask *a)
-{
-    return a->debt < a->capacity ? (a->capacity - a->debt) / a->interval : 0;
-}
-
 /* The one that is nearest to its end, as a share of its burst. */
 static unsigned tightest(const struct asked *all)
 {
@@ -142,9 +116,9 @@ static void ietf_headers(const struct gate_request *q, const struct asked *all, 
         buf_str(b, i > 0 ? ", \"" : "\"");
         buf_slice(b, conf_slice(root, all->conf[i]->name));
         buf_str(b, "\";r=");
-        buf_u64(b, tokens_left(&all->ask[i]));
+        buf_u64(b, limit_tokens_left(&all->ask[i]));
         buf_str(b, ";t=");
-        buf_u64(b, ceil_seconds(all->ask[i].debt));
+        buf_u64(b, limit_seconds(all->ask[i].debt));
     }
     buf_str(b, "\r\n");
 }
@@ -156,9 +130,9 @@ static void legacy_headers(const struct asked *all, struct buf *b)
     buf_str(b, "X-RateLimit-Limit: ");
     buf_u64(b, all->conf[i]->tokens);
     buf_str(b, "\r\nX-RateLimit-Remaining: ");
-    buf_u64(b, tokens_left(&all->ask[i]));
+    buf_u64(b, limit_tokens_left(&all->ask[i]));
     buf_str(b, "\r\nX-RateLimit-Reset: ");
-    buf_u64(b, ceil_seconds(all->ask[i].debt));
+    buf_u64(b, limit_seconds(all->ask[i].debt));
     buf_str(b, "\r\n");
 }
 
@@ -187,11 +161,7 @@ static void tell(struct gate_request *q, const struct asked *all)
 static void count(const struct gate_request *q, const struct conf_rate_limit *l,
                   const struct limit_ask *a, enum metric_limit_outcome outcome)
 {
-    struct metric_limit *m = &q->gate->ctx.metrics->limits[l->stat % METRIC_LIMITS];
-
-    metric_add(&m->count[outcome], 1);
-    if (a->overflowed)
-        metric_add(&m->count[LIMIT_OVERFLOWED], 1);
+    limit_count(q->gate->ctx.metrics, l, a, outcome);
 }
 
 /* 429 that names the limits it went against, and says when to come back. */
@@ -222,7 +192,7 @@ static enum phase_verdict refuse(struct gate_request *q, const struct asked *all
     }
     why.members = slice_of(members, used);
     why.detail = SLICE_LIT("More requests than the limit allows; see Retry-After.");
-    why.retry_after_s = (uint32_t)ceil_seconds(wait);
+    why.retry_after_s = (uint32_t)limit_seconds(wait);
     return gate_refuse_with(q, &why);
 }
 

@@ -74,6 +74,7 @@ struct gate {
     struct list upstreams;   /* of gate_upstream.node */
     struct list concurrency; /* of concurrency.node */
     struct list free_calls;  /* of gate_call.node: recycled */
+    struct list rls;         /* of rls.node: listeners of the rate limit service */
     unsigned free_calls_n;
     uint32_t calls;          /* to upstreams, in flight */
     const char *refusal;     /* what the HTTP layer just refused a request for; on_done takes it */
@@ -195,6 +196,8 @@ struct slice trace_id(const struct gate_request *q);
 /* Sets peer_trusted and client: the peer, or, when the peer is a trusted proxy, the last address of
  * X-Forwarded-For that is not one. */
 void client_address(struct gate_request *q);
+/* "192.0.2.1", "2001:db8::1", with a port or without. False for anything else. */
+bool address_parse(struct slice s, uint8_t out[16]);
 
 /* upstreams.c ---------------------------------------------------------------------------------- */
 

@@ -25,8 +25,9 @@ struct inherited {
     struct ring_zone *rings;
     struct limit_zone *limits;
     struct ban_zone *bans;
-    int channel;          /* proc/channel.h; EOF: the master is gone */
-    const int *listeners; /* worker: one socket per listen address, the slot's own */
+    int channel;                        /* proc/channel.h; EOF: the master is gone */
+    const int *listeners;               /* worker: one socket per listen address, the slot's own */
+    const struct conf_listener *listen; /* what they are, in the same order */
     unsigned listeners_n;
     int admin_listener;     /* keeper; -1: admin.address is "" */
     const char *access_log; /* keeper; NULL: no access log */

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "conf/compiled.h"
+#include "conf/conf.h"
 #include "gate/gate.h"
 #include "proc/channel.h"
 #include "proc/child.h"
@@ -174,7 +175,8 @@ static void open_gate(struct worker *w)
     }
     apply_log_level(first);
     for (unsigned i = 0; i < in->listeners_n; i++) {
-        int rc = gate_listen(w->gate, in->listeners[i]);
+        int rc = in->listen[i].kind == CONF_LISTEN_RLS ? gate_listen_rls(w->gate, in->listeners[i])
+                                                       : gate_listen(w->gate, in->listeners[i]);
         if (rc < 0) {
             log_error("cannot accept connections: %s", strerror(-rc));
             exit(1);

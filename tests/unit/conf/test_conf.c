@@ -538,6 +538,28 @@ static void check_splits(const struct conf_root *r)
     assert_int_equal(route_named(r, "legacy")->split, CONF_NONE);
 }
 
+/* What leaves less open comes first. */
+static void check_rls(const struct conf_root *r, const struct conf_process *p)
+{
+    const struct conf_rls_rule *rule = conf_at(r, r->rls_rules);
+    const struct conf_rls_entry *e = conf_at(r, rule[2].entries);
+
+    assert_int_equal(r->rls_rules.n, 3);
+    assert_str(r, rule[0].domain, "edge");
+    assert_int_equal(rule[0].entries.n, 1);
+    assert_int_equal(((const struct conf_rls_entry *)conf_at(r, rule[0].entries))->open, 0);
+    assert_int_equal(((const struct conf_rls_entry *)conf_at(r, rule[1].entries))->open, 1);
+    assert_true(rule[0].keys_hash == rule[1].keys_hash);
+    assert_int_equal(rule[2].entries.n, 4);
+    assert_str(r, e[0].value, "buy");
+    assert_str(r, e[3].key, "device");
+    assert_str(r, conf_rate_limits(r)[rule[2].limit].name, "per_event");
+    assert_int_equal(p->listeners_n, 4);
+    assert_int_equal(p->listeners[1].kind, CONF_LISTEN_HTTP);
+    assert_int_equal(p->listeners[3].kind, CONF_LISTEN_RLS);
+    assert_string_equal(p->listeners[3].address, "[::1]:7100");
+}
+
 static void test_full(void **state)
 {
     struct seen seen = {0};
@@ -550,7 +572,7 @@ static void test_full(void **state)
 
     (void)state;
     assert_int_equal(p->workers, 3);
-    assert_int_equal(p->listeners_n, 2);
+    check_rls(r, p);
     assert_null(p->log_error);
     assert_null(p->log_access);
     assert_int_equal(p->admin_socket_mode, 0600);

@@ -9,6 +9,7 @@
  *       /test.Echo/Silent   never answers
  *   rpc_tool call ADDRESS METHOD MESSAGE [DEADLINE_MS]    prints status, text, metadata, payload
  *   rpc_tool bench ADDRESS CALLS WINDOW BYTES [META]      prints CPU and wall time per call
+ *   rpc_tool ask ADDRESS CALLS WINDOW METHOD FILE         the same, with the message in a file
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -230,11 +231,11 @@ static double cpu_us(void)
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
-static int bench(const char *address, unsigned long calls, unsigned window, size_t bytes, bool meta)
+static int bench(const char *address, unsigned long calls, unsigned window, const char *method,
+                 struct slice payload, bool meta)
 {
     struct bench b = {.total = calls};
     char *slots = xcalloc(window, sizeof(struct rpc_call) + sizeof(void *));
-    char *payload = xcalloc(1, bytes + 1);
     uint64_t start;
     double cpu;
 
@@ -242,8 +243,8 @@ static int bench(const char *address, unsigned long calls, unsigned window, size
     b.meta[0] = (struct rpc_meta){SLICE_LIT("rushgate-request-id"), slice_of(b.id, 36)};
     b.meta[1] = (struct rpc_meta){SLICE_LIT("idempotency-key"), slice_of(b.id, 36)};
     b.meta[2] = (struct rpc_meta){SLICE_LIT("rushgate-identity"), slice_of(b.id + 20, 16)};
-    b.req = (struct rpc_request){.path = SLICE_LIT("/test.Echo/Echo"),
-                                 .payload = slice_of(payload, bytes),
+    b.req = (struct rpc_request){.path = slice_str(method),
+                                 .payload = payload,
                                  .meta = b.meta,
                                  .meta_n = meta ? 3 : 0,
                                  .deadline_ns = 2 * NS_PER_S};
@@ -262,8 +263,27 @@ static int bench(const char *address, unsigned long calls, unsigned window, size
            (double)(clock_mono_ns() - start) / 1e3 / (double)calls);
     client_close(&b.c);
     free(slots);
-    free(payload);
     return b.failed != 0;
+}
+
+static struct slice zeros(const char *bytes)
+{
+    size_t n = strtoul(bytes, NULL, 10);
+
+    return slice_of(xcalloc(1, n + 1), n);
+}
+
+static struct slice file(const char *path)
+{
+    static char text[1 << 20];
+    FILE *f = fopen(path, "rb");
+    size_t n;
+
+    if (f == NULL)
+        die("%s: cannot be read", path);
+    n = fread(text, 1, sizeof text, f);
+    fclose(f);
+    return slice_of(text, n);
 }
 
 int main(int argc, char **argv)
@@ -275,7 +295,10 @@ int main(int argc, char **argv)
         return call_once(argv[2], argv[3], argv[4], argc > 5 ? argv[5] : "2000");
     if (argc >= 6 && strcmp(argv[1], "bench") == 0)
         return bench(argv[2], strtoul(argv[3], NULL, 10), (unsigned)atoi(argv[4]),
-                     strtoul(argv[5], NULL, 10), argc > 6);
+                     "/test.Echo/Echo", zeros(argv[5]), argc > 6);
+    if (argc == 7 && strcmp(argv[1], "ask") == 0)
+        return bench(argv[2], strtoul(argv[3], NULL, 10), (unsigned)atoi(argv[4]), argv[5],
+                     file(argv[6]), false);
     die("usage: rpc_tool serve ADDRESS | call ADDRESS METHOD MESSAGE [MS] | bench ADDRESS CALLS "
-        "WINDOW BYTES [META]");
+        "WINDOW BYTES [META] | ask ADDRESS CALLS WINDOW METHOD FILE");
 }
