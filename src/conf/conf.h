@@ -91,6 +91,7 @@ struct conf_process {
     const char *boxoffice_store;
     const char *boxoffice_upstream; /* "" none; reloadable, also in the blob */
     uint32_t drain_timeout_ms;      /* reloadable, also in the blob */
+    unsigned generations_keep;      /* reloadable */
 };
 
 const struct conf_process *conf_process(const struct conf *c);

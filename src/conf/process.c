@@ -81,5 +81,6 @@ void conf_fill_process(struct conf *c)
     p->boxoffice_listen = node_text(r, S_BOXOFFICE_LISTEN);
     p->boxoffice_store = node_text(r, S_BOXOFFICE_STORE);
     p->boxoffice_upstream = node_text(r, S_BOXOFFICE_UPSTREAM);
+    p->generations_keep = (unsigned)node_num(node_get(r, S_GENERATIONS), S_GENERATIONS_KEEP);
     p->drain_timeout_ms = (uint32_t)node_num(r, S_DRAIN_TIMEOUT);
 }

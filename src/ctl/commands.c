@@ -183,6 +183,13 @@ static bool is_slug(struct slice s)
     return true;
 }
 
+static bool is_number(struct slice s)
+{
+    uint64_t n;
+
+    return slice_to_u64(s, &n) && n > 0;
+}
+
 /* One argument against its column word, brackets and dots removed. */
 static bool check_argument(struct slice kind, const char *arg, struct ctl_complaint *why)
 {
@@ -200,6 +207,11 @@ static bool check_argument(struct slice kind, const char *arg, struct ctl_compla
     if (slice_eq(kind, SLICE_LIT("EVENT")) && !is_slug(slice_str(arg))) {
         buf_printf(&why->message, "\"%s\" cannot be an event", arg);
         buf_str(&why->hint, "a slug: small letters, digits and '-', at most 63");
+        return false;
+    }
+    if (slice_eq(kind, SLICE_LIT("GENERATION")) && !is_number(slice_str(arg))) {
+        buf_printf(&why->message, "\"%s\" cannot be a generation", arg);
+        buf_str(&why->hint, "a number of rushctl show generations");
         return false;
     }
     return true;

@@ -54,6 +54,24 @@ struct ctl_reload_result {
 
 typedef void ctl_reload_fn(void *request, const struct ctl_reload_result *result);
 
+/* What is asked for, when the configuration is to be changed. */
+struct ctl_order {
+    uint64_t wait_ns;    /* longest wait for the processes after the flip */
+    uint64_t generation; /* rollback: to which; 0: the one before the current */
+    const char *reason;  /* NULL: none was given */
+};
+
+/* A configuration that can come into force again. The strings are the master's. */
+struct ctl_generation {
+    uint64_t generation, first; /* its number; the one as which it came into force at first */
+    uint64_t since_real_ns;
+    const char *state, *origin, *reason, *changes;
+    bool of_file; /* it is what the file said when it was last loaded */
+    const struct conf *conf;
+};
+
+#define CTL_GENERATIONS 64
+
 /* An address that is listened on: "public" "0.0.0.0:8080", with the port the kernel chose. */
 struct ctl_listener {
     char name[64];
@@ -68,7 +86,11 @@ struct ctl_ops {
      * failed. Two reloads at once: the master queues or joins them, or ends the second with
      * ok = false and a text. No call of done after ctl_free.
      */
-    void (*reload)(void *arg, uint64_t wait_ns, ctl_reload_fn *done, void *request);
+    void (*reload)(void *arg, const struct ctl_order *order, ctl_reload_fn *done, void *request);
+    /* Publishes a kept generation again; answers as reload does. */
+    void (*rollback)(void *arg, const struct ctl_order *order, ctl_reload_fn *done, void *request);
+    /* The current generation and those that are kept, newest first. Returns how many. */
+    unsigned (*generations)(void *arg, struct ctl_generation *out, unsigned max);
     /* As QUIT (graceful) or TERM (fast). Returns at once; the answer leaves if the loop turns a few
      * more times. */
     void (*stop)(void *arg, bool fast);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Commands that change the daemon: reload, stop, drain, reopen. The work is the master's (ctl_ops).
+/*
+ * Commands that change the daemon: reload, stop, drain, reopen. The work is the master's (ctl_ops).
+ * What a rollback answers is here too, since it is the same.
  */
 #include "config.h"
 
@@ -42,6 +44,7 @@ static json_t *reload_data(const struct ctl *c, const struct ctl_reload_result *
     json_object_set_new(d, "duration_s", ctl_seconds(res->duration_ns));
     json_object_set_new(d, "changes", change_rows(res));
     json_object_set_new(d, "warnings", ctl_text(slice_str(res->warnings ? res->warnings : "")));
+    json_object_set_new(d, "differs", ctl_differs_from_file(c));
     return d;
 }
 
@@ -51,7 +54,10 @@ static void reload_failed(struct ctl_request *r, const struct ctl_reload_result 
     json_t *doc, *details;
     struct buf text = {0};
 
-    if (res->invalid)
+    if (r->inv.id == CMD_CONFIG_ROLLBACK)
+        buf_printf(&text, "not rolled back; generation %llu keeps running",
+                   (unsigned long long)res->old_generation);
+    else if (res->invalid)
         buf_printf(&text, "the configuration is invalid; generation %llu keeps running",
                    (unsigned long long)res->old_generation);
     else
@@ -96,7 +102,9 @@ static void reload_answer(struct ctl_request *r, json_t *data, bool incomplete)
         json_object_set_new(doc, "data", data);
         buf_free(&text);
     } else {
-        doc = ctl_document(r->ctl, "reload", data);
+        doc = ctl_document(r->ctl, r->inv.id == CMD_CONFIG_ROLLBACK ? "rollback" : "reload", data);
+        if (r->inv.id == CMD_CONFIG_ROLLBACK && !json_is_null(json_object_get(data, "differs")))
+            ctl_document_warn(doc, "the file is as it was: the next reload takes what it says");
         warn_lines(doc, json_string_value(warnings));
         if (restart > 0)
             ctl_document_warn(doc, "%u changed setting%s not applied: needs a restart", restart,
@@ -150,7 +158,7 @@ static void look_again(struct loop_timer *t)
     reload_answer(r, data, !arrived && r->until_ns != 0);
 }
 
-static void on_reloaded(void *request, const struct ctl_reload_result *res)
+void ctl_on_changed(void *request, const struct ctl_reload_result *res)
 {
     struct ctl_request *r = request;
 
@@ -165,7 +173,7 @@ static void on_reloaded(void *request, const struct ctl_reload_result *res)
     }
 }
 
-void ctl_do_RELOAD(struct ctl_request *r)
+uint64_t ctl_take_wait(struct ctl_request *r)
 {
     const char *wait = r->inv.flag[CTL_FLAG_WAIT];
     uint64_t wait_ns = WAIT_DEFAULT_NS;
@@ -173,7 +181,14 @@ void ctl_do_RELOAD(struct ctl_request *r)
     if (wait != NULL && !ctl_duration(wait, &wait_ns))
         wait_ns = WAIT_DEFAULT_NS; /* ctl_parse has refused that already */
     r->until_ns = wait_ns != 0 ? loop_now(r->ctl->cfg.loop) + wait_ns : 0;
-    r->ctl->cfg.ops->reload(r->ctl->cfg.arg, wait_ns, on_reloaded, r);
+    return wait_ns;
+}
+
+void ctl_do_RELOAD(struct ctl_request *r)
+{
+    struct ctl_order order = {.wait_ns = ctl_take_wait(r), .reason = r->inv.flag[CTL_FLAG_REASON]};
+
+    r->ctl->cfg.ops->reload(r->ctl->cfg.arg, &order, ctl_on_changed, r);
 }
 
 /* What stop and drain answer: whom to watch end. */

@@ -6,6 +6,7 @@
  *   show.c    what there is                manage.c   reload, stop, drain, reopen
  *   sales.c   what the box office does     document.c the form of answers (json.h)
  *   change.c  runtime changes              audit.c    the audit log
+ *   generations.c  configurations that were in force
  */
 #ifndef CTL_REQUEST_H
 #define CTL_REQUEST_H
@@ -65,6 +66,17 @@ void ctl_request_drop(struct ctl_request *r);
 
 /* server.c: sends a document's bytes to the client that waits for them. */
 void ctl_client_send(struct ctl_client *client, struct slice bytes);
+
+/* manage.c */
+
+/* How long the caller waits for the processes; remembers until when. */
+uint64_t ctl_take_wait(struct ctl_request *r);
+/* A ctl_reload_fn: answers with the document of the command, "reload" or "rollback". */
+void ctl_on_changed(void *request, const struct ctl_reload_result *res);
+
+/* generations.c: {since, origin, reason} while something else runs than the file said last; null.
+ */
+json_t *ctl_differs_from_file(const struct ctl *c);
 
 /* document.c */
 

@@ -47,12 +47,43 @@ static void on_reloaded(void *arg, const struct reload_report *report)
     free(p);
 }
 
-static void op_reload(void *arg, uint64_t wait_ns, ctl_reload_fn *done, void *request)
+static void op_reload(void *arg, const struct ctl_order *order, ctl_reload_fn *done, void *request)
 {
     struct pending *p = xmalloc(sizeof *p);
 
     *p = (struct pending){done, request};
-    reload_start(arg, wait_ns, on_reloaded, p);
+    reload_start(arg, order, on_reloaded, p);
+}
+
+static void op_rollback(void *arg, const struct ctl_order *order, ctl_reload_fn *done,
+                        void *request)
+{
+    struct pending *p = xmalloc(sizeof *p);
+
+    *p = (struct pending){done, request};
+    rollback_start(arg, order, on_reloaded, p);
+}
+
+static unsigned op_generations(void *arg, struct ctl_generation *out, unsigned max)
+{
+    const struct master *m = arg;
+    unsigned n = m->history.n < max ? m->history.n : max;
+
+    for (unsigned i = 0; i < n; i++) {
+        const struct kept *k = &m->history.all[m->history.n - 1 - i];
+        out[i] = (struct ctl_generation){
+            .generation = k->generation,
+            .first = k->first,
+            .since_real_ns = k->since_real_ns,
+            .state = i == 0 ? "current" : "kept",
+            .origin = origin_name(k->origin),
+            .reason = k->reason,
+            .changes = k->changes,
+            .of_file = k->of_file,
+            .conf = k->conf,
+        };
+    }
+    return n;
 }
 
 static void op_stop(void *arg, bool fast)
@@ -143,6 +174,8 @@ static uint64_t op_ban_hits(void *arg, const struct ban *ban, uint64_t *last_ns)
 
 static const struct ctl_ops ops = {
     .reload = op_reload,
+    .rollback = op_rollback,
+    .generations = op_generations,
     .stop = op_stop,
     .drain = op_drain,
     .reopen_logs = op_reopen_logs,

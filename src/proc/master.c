@@ -57,8 +57,10 @@ static void on_signal_reloaded(void *arg, const struct reload_report *report)
 
 static void signal_reload(struct master *m)
 {
+    static const struct ctl_order order = {.wait_ns = RELOAD_WAIT_DEFAULT};
+
     log_notice("reload: %s", m->options->file);
-    reload_start(m, RELOAD_WAIT_DEFAULT, on_signal_reloaded, m);
+    reload_start(m, &order, on_signal_reloaded, m);
 }
 
 static void signal_reopen(struct master *m)
@@ -299,7 +301,6 @@ static bool open_loop(struct master *m)
     if (m->signal_event == NULL || event_add(m->signal_event, NULL) < 0)
         die("rushgate: cannot watch signals");
     loop_timer_init(&m->stop_timer, NULL);
-    loop_timer_init(&m->reload.timer, NULL);
     changes_wake(m);
     bans_start(&m->bans, &m->loop);
     return control_open(m, &err) ? true : start_failed(m, &err);
@@ -429,7 +430,7 @@ static void master_init(struct master *m, const struct master_options *options, 
     m->control_zone.fd = m->bank_zone.fd = m->metric_zone.fd = m->ring_zone.fd = m->limit_zone.fd =
         -1;
     m->bans.handle.fd = -1;
-    loop_timer_init(&m->reload.timer, NULL);
+    list_init(&m->adoptions);
     changes_init(m);
     m->audit.fd = -1;
 }
@@ -437,8 +438,7 @@ static void master_init(struct master *m, const struct master_options *options, 
 static void master_free(struct master *m)
 {
     orphans_free(&m->orphans);
-    if (m->conf != m->boot)
-        conf_free(&m->conf);
+    history_fini(m);
     conf_free(&m->boot);
     free(m);
 }

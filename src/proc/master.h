@@ -3,7 +3,8 @@
  * The master's state, shared by the files of src/proc that run in it:
  *
  *   master.c     start, the loop, signals, end        supervise.c  children: fork, ready, backoff
- *   reload.c     a new generation                     stop.c       drain and stop, stage by stage
+ *   generations.h  how a configuration comes into force, and which are kept
+ *   stop.c       drain and stop, stage by stage
  *   endpoints.c  health indexes by address            embedded.c   exec of the box office
  *   control.c    what the control socket may ask for
  *   changes.c    runtime changes
@@ -27,6 +28,7 @@
 #include "proc/changes.h"
 #include "proc/bans.h"
 #include "proc/channel.h"
+#include "proc/generations.h"
 #include "proc/inherit.h"
 #include "proc/listeners.h"
 #include "proc/orphans.h"
@@ -67,41 +69,11 @@ struct supervised {
 
 #define SUPERVISE_STABLE_NS (30 * NS_PER_S)
 
-/* What a reload did, for whoever asked for it. Valid during the callback. */
-struct reload_report {
-    bool ok;        /* the new generation is in force, as far as was waited for */
-    bool invalid;   /* the configuration has errors; nothing changed */
-    bool timed_out; /* published, but not every process has reported */
-    uint64_t old_generation, generation; /* equal when nothing changed */
-    uint64_t duration_ns;
-    unsigned reporting, expected; /* processes on the new generation, of those that were ready */
-    unsigned files, settings;
-    struct conf_change *changes; /* their texts are the report's own */
-    unsigned changes_n;
-    struct buf errors; /* text for people, "" when ok */
-    struct buf warnings;
-};
-
-typedef void reload_done(void *arg, const struct reload_report *report);
-
-struct reload_waiter {
-    reload_done *fn; /* may be NULL */
-    uint64_t wait_ns;
-    void *arg;
-};
-
-#define RELOAD_WAITERS 32
-
 struct reload {
-    bool active;
-    struct conf *next; /* to be published instead of what the files say; owned */
-    struct reload_report report;
-    uint64_t started_ns;
-    struct loop_timer timer;
-    struct reload_waiter waiters[RELOAD_WAITERS]; /* of the active one */
-    unsigned waiters_n;
-    struct reload_waiter queued[RELOAD_WAITERS]; /* came later: one more reload serves them all */
+    bool active;                                     /* one waits for the processes */
+    struct adoption_waiter queued[ADOPTION_WAITERS]; /* one more reload serves them all */
     unsigned queued_n;
+    char *reason; /* owned: of the last of them that gave one; NULL */
 };
 
 enum stop_stage { STOP_NOT, STOP_WORKERS, STOP_KEEPER, STOP_BOXOFFICE, STOP_DONE };
@@ -116,7 +88,7 @@ struct master {
     const struct master_options *options;
     struct loop loop;
     struct conf *boot; /* whose restart-only settings are in force; owned */
-    struct conf *conf; /* whose reloadable settings are in force; owned, may be == boot */
+    struct conf *conf; /* whose reloadable settings are in force; the history's, may be == boot */
     const struct conf_process *process; /* of boot */
     struct identity run_as;
     struct pidfile pidfile;
@@ -140,6 +112,8 @@ struct master {
     struct reload reload;
     struct changes changes;
     struct audit audit;
+    struct list adoptions; /* of adoption.node */
+    struct history history;
     enum stop_stage stop_stage;
     bool stop_fast;
     struct loop_timer stop_timer;
@@ -201,13 +175,13 @@ bool reload_first(struct master *m, struct buf *errors);
 /* Starts a reload, or has one more follow the one that runs. done may be NULL; it is called once,
  * perhaps before this returns, at the latest wait_ns after the flip: at once with 0, else with the
  * longest wait of those who share one. */
-void reload_start(struct master *m, uint64_t wait_ns, reload_done *done, void *arg);
+void reload_start(struct master *m, const struct ctl_order *order, reload_done *done, void *arg);
+/* Publishes a kept generation again; order->generation as history_find has it. */
+void rollback_start(struct master *m, const struct ctl_order *order, reload_done *done, void *arg);
 /* Publishes a configuration (taken over) instead of what the files say; none may be active. Workers
  * that were drained stay away. */
 void reload_conf(struct master *m, struct conf *next, uint64_t wait_ns, reload_done *done,
                  void *arg);
-/* A child reported, became ready or ended. */
-void reload_progress(struct master *m);
 void reload_fini(struct master *m);
 
 /* stop.c */

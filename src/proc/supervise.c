@@ -184,7 +184,7 @@ static void on_message(struct supervised *s, const struct channel_message *m)
         s->adopted = m->value;
     else if (m->type == CHANNEL_REFUSED)
         s->refused = m->value;
-    reload_progress(s->m);
+    adoptions_progress(s->m);
 }
 
 static void channel_cb(evutil_socket_t fd, short what, void *arg)
@@ -359,7 +359,7 @@ void supervise_reap(struct master *m)
         ended(s, status);
         break;
     }
-    reload_progress(m);
+    adoptions_progress(m);
     stop_progress(m);
 }
 

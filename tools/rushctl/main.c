@@ -198,8 +198,7 @@ static int finish(const struct options *o, const char *path, json_t *doc)
         return wait_for_end(o, doc);
     if (o->inv.id == CMD_DRAIN && wait_of(o) > 0)
         return wait_for_workers(o, path, doc);
-    pending =
-        o->inv.id == CMD_RELOAD && o->inv.flag[CTL_FLAG_STRICT] != NULL && restart_pending(doc);
+    pending = o->inv.flag[CTL_FLAG_STRICT] != NULL && restart_pending(doc);
     status = output_document(o, doc);
     return status == 0 && pending ? ctl_errors[CTL_REFUSED].exit_status : status;
 }

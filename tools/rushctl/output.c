@@ -296,7 +296,7 @@ static void status_line(struct buf *out, const char *name, struct slice text)
 
 static void print_status(const struct options *o, const json_t *doc, struct buf *out)
 {
-    const json_t *d = json_object_get(doc, "data"), *l;
+    const json_t *d = json_object_get(doc, "data"), *l, *differs;
     struct table_style style = {!option_given(o, OPT_NO_HEADER), want_colour()};
     struct buf line = {0};
     size_t i;
@@ -310,6 +310,13 @@ static void print_status(const struct options *o, const json_t *doc, struct buf 
                (long long)json_integer_value(json_object_get(doc, "generation")),
                text_of(d, "config_loaded"));
     status_line(out, "config", buf_view(&line));
+    differs = json_object_get(d, "config_differs_from_file");
+    if (json_is_object(differs)) {
+        buf_clear(&line);
+        buf_printf(&line, "differs from the file since %s (%s)", text_of(differs, "since"),
+                   text_of(differs, "origin"));
+        status_line(out, "", buf_view(&line));
+    }
     json_array_foreach(json_object_get(d, "listeners"), i, l)
     {
         buf_clear(&line);
@@ -327,16 +334,19 @@ void output_counts(struct buf *out, long long files, long long settings)
                settings == 1 ? "" : "s");
 }
 
-static void print_reload(const json_t *doc, struct buf *out)
+/* What comes into force now; `what` is a reload, which has checked the file, or a rollback. */
+static void print_taken(const json_t *doc, const char *what, bool checked, struct buf *out)
 {
     const json_t *d = json_object_get(doc, "data"), *ch;
     struct buf took = {0};
     size_t i;
 
-    buf_str(out, "check    ");
-    text_clean(out, slice_str(text_of(d, "file")));
-    output_counts(out, json_integer_value(json_object_get(d, "files")),
-                  json_integer_value(json_object_get(d, "settings")));
+    if (checked) {
+        buf_str(out, "check    ");
+        text_clean(out, slice_str(text_of(d, "file")));
+        output_counts(out, json_integer_value(json_object_get(d, "files")),
+                      json_integer_value(json_object_get(d, "settings")));
+    }
     json_array_foreach(json_object_get(d, "changes"), i, ch)
     {
         bool applied = json_is_true(json_object_get(ch, "applied"));
@@ -352,7 +362,7 @@ static void print_reload(const json_t *doc, struct buf *out)
                (long long)json_integer_value(json_object_get(d, "processes_on_it")),
                (long long)json_integer_value(json_object_get(d, "processes_total")));
     text_seconds(&took, json_number_value(json_object_get(d, "duration_s")));
-    buf_printf(out, "reload   ok: generation %lld -> %lld in %s\n",
+    buf_printf(out, "%-8s ok: generation %lld -> %lld in %s\n", what,
                (long long)json_integer_value(json_object_get(d, "old_generation")),
                (long long)json_integer_value(json_object_get(d, "generation")), buf_cstr(&took));
     buf_free(&took);
@@ -417,7 +427,9 @@ static void print_for_people(const struct options *o, const json_t *doc, struct 
         if (style.header)
             footer(out, doc);
     } else if (strcmp(view, "reload") == 0 && !option_given(o, OPT_FIELDS)) {
-        print_reload(doc, out);
+        print_taken(doc, view, true, out);
+    } else if (strcmp(view, "rollback") == 0 && !option_given(o, OPT_FIELDS)) {
+        print_taken(doc, view, false, out);
     } else if (strcmp(view, "change") == 0 && !option_given(o, OPT_FIELDS)) {
         print_change(doc, out);
     } else if (json_object_size(data) == 0) {

@@ -121,7 +121,8 @@ static void test_table_is_sound(void **state)
         const char *flags = c->flags;
         struct slice word;
         bool looks = strncmp(c->words, "show", 4) == 0 || strcmp(c->words, "status") == 0 ||
-                     strcmp(c->words, "changes") == 0 || strcmp(c->words, "diff") == 0;
+                     strcmp(c->words, "changes") == 0 || strcmp(c->words, "diff") == 0 ||
+                     strcmp(c->words, "config diff") == 0;
         assert_int_equal(c->permission == CTL_VIEW, looks || c->where == CTL_LOCAL);
         while (ctl_word(&flags, ' ', &word)) {
             char name[32];

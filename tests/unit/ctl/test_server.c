@@ -34,12 +34,13 @@ static int stops, drains, reopens;
 static bool stop_fast;
 static ctl_reload_fn *reload_done;
 static void *reload_request;
-static uint64_t reload_wait;
+static uint64_t reload_wait, rollback_to;
 
-static void op_reload(void *arg, uint64_t wait_ns, ctl_reload_fn *done, void *request)
+static void op_reload(void *arg, const struct ctl_order *order, ctl_reload_fn *done, void *request)
 {
     (void)arg;
-    reload_wait = wait_ns;
+    reload_wait = order->wait_ns;
+    rollback_to = order->generation;
     reload_done = done;
     reload_request = request;
 }
@@ -82,8 +83,20 @@ static unsigned op_listeners(void *arg, struct ctl_listener *out, unsigned max)
     return 1;
 }
 
+static unsigned op_generations(void *arg, struct ctl_generation *out, unsigned max)
+{
+    (void)arg;
+    (void)max;
+    out[0] =
+        (struct ctl_generation){7, 7, 2, "current", "rollback", "too slow", "a, b", false, NULL};
+    out[1] = (struct ctl_generation){6, 4, 1, "kept", "file", "", "", true, NULL};
+    return 2;
+}
+
 static const struct ctl_ops ops = {
     .reload = op_reload,
+    .rollback = op_reload,
+    .generations = op_generations,
     .stop = op_stop,
     .drain = op_drain,
     .reopen_logs = op_reopen,

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Commands about the configurations that were in force: what they are, how they differ, back to
+ * one.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "ctl/request.h"
+
+struct generations {
+    struct ctl_generation all[CTL_GENERATIONS];
+    unsigned n;
+};
+
+static void generations_get(const struct ctl *c, struct generations *g)
+{
+    g->n = c->cfg.ops->generations(c->cfg.arg, g->all, CTL_GENERATIONS);
+}
+
+/* By its number, else by the one it had at first. NULL with a refusal sent. */
+static const struct ctl_generation *find(struct ctl_request *r, const struct generations *g,
+                                         const char *text)
+{
+    uint64_t number;
+
+    if (!slice_to_u64(slice_str(text), &number))
+        number = 0; /* ctl_parse has refused that already */
+    for (unsigned i = 0; i < g->n; i++)
+        if (g->all[i].generation == number)
+            return &g->all[i];
+    for (unsigned i = 0; i < g->n; i++)
+        if (g->all[i].first == number)
+            return &g->all[i];
+    ctl_refuse(r, CTL_NOT_FOUND, "rushctl show generations lists those that are kept",
+               "generation %s is not kept", text);
+    return NULL;
+}
+
+static json_t *generation_row(const struct ctl_generation *g)
+{
+    json_t *row = json_object();
+
+    json_object_set_new(row, "generation", json_integer((json_int_t)g->generation));
+    json_object_set_new(row, "state", json_string(g->state));
+    json_object_set_new(row, "since", ctl_time(g->since_real_ns));
+    json_object_set_new(row, "origin", json_string(g->origin));
+    json_object_set_new(row, "reason", ctl_text(slice_str(g->reason)));
+    json_object_set_new(row, "changes", ctl_text(slice_str(g->changes)));
+    json_object_set_new(row, "first_generation", json_integer((json_int_t)g->first));
+    json_object_set_new(row, "of_file", json_boolean(g->of_file));
+    return row;
+}
+
+void ctl_do_SHOW_GENERATIONS(struct ctl_request *r)
+{
+    struct generations g;
+    json_t *rows = json_array();
+
+    generations_get(r->ctl, &g);
+    for (unsigned i = 0; i < g.n; i++)
+        json_array_append_new(rows, generation_row(&g.all[i]));
+    ctl_answer(r, ctl_document(r->ctl, "generations", rows));
+}
+
+json_t *ctl_differs_from_file(const struct ctl *c)
+{
+    struct generations g;
+    json_t *d;
+
+    generations_get(c, &g);
+    if (g.n == 0 || g.all[0].of_file)
+        return json_null();
+    d = json_object();
+    json_object_set_new(d, "since", ctl_time(g.all[0].since_real_ns));
+    json_object_set_new(d, "origin", json_string(g.all[0].origin));
+    json_object_set_new(d, "reason", ctl_text(slice_str(g.all[0].reason)));
+    return d;
+}
+
+static void add_row(void *arg, const struct conf_change *ch)
+{
+    json_t *row = json_object();
+
+    json_object_set_new(row, "setting", ctl_text(slice_str(ch->path)));
+    json_object_set_new(row, "old", ctl_text(slice_str(ch->old_text)));
+    json_object_set_new(row, "new", ctl_text(slice_str(ch->new_text)));
+    json_object_set_new(row, "needs_restart", json_boolean(ch->restart));
+    json_array_append_new(arg, row);
+}
+
+void ctl_do_CONFIG_DIFF(struct ctl_request *r)
+{
+    struct generations g;
+    const struct ctl_generation *a, *b;
+    json_t *rows;
+
+    generations_get(r->ctl, &g);
+    a = find(r, &g, r->inv.args[0]);
+    if (a == NULL)
+        return;
+    b = r->inv.args_n > 1 ? find(r, &g, r->inv.args[1]) : &g.all[0];
+    if (b == NULL)
+        return;
+    rows = json_array();
+    conf_diff(a->conf, b->conf, add_row, rows);
+    ctl_answer(r, ctl_document(r->ctl, "config_diff", rows));
+}
+
+void ctl_do_CONFIG_ROLLBACK(struct ctl_request *r)
+{
+    struct ctl_order order = {.wait_ns = ctl_take_wait(r), .reason = r->inv.flag[CTL_FLAG_REASON]};
+    const struct ctl_generation *to;
+    struct generations g;
+
+    generations_get(r->ctl, &g);
+    to = r->inv.args_n > 0 ? find(r, &g, r->inv.args[0]) : &g.all[1];
+    if (to == NULL)
+        return;
+    if (g.n < 2) {
+        ctl_refuse(r, CTL_REFUSED, "", "no earlier configuration is kept");
+        return;
+    }
+    if (to == &g.all[0]) {
+        ctl_refuse(r, CTL_REFUSED, "rushctl show generations lists those that are kept",
+                   "generation %s is in force already", r->inv.args[0]);
+        return;
+    }
+    order.generation = to->generation;
+    r->ctl->cfg.ops->rollback(r->ctl->cfg.arg, &order, ctl_on_changed, r);
+}

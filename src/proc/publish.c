@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A configuration into a spare bank, and the flip. What is chosen on the way (indexes of routes and
+ * endpoints) becomes valid only with a publication that cannot fail any more; before that nothing
+ * has changed.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "conf/compiled.h"
+#include "proc/master.h"
+
+static uint32_t route_stat(void *arg, const char *name)
+{
+    struct master *m = arg;
+
+    return route_names_index(&m->routes, name);
+}
+
+static uint32_t endpoint_stat(void *arg, const char *address)
+{
+    return endpoint_index(arg, address);
+}
+
+static uint32_t limit_stat(void *arg, const char *name)
+{
+    struct master *m = arg;
+
+    return metric_limit_index(m->metrics, name);
+}
+
+static uint32_t concurrency_stat(void *arg, const char *name)
+{
+    struct master *m = arg;
+
+    return metric_concurrency_index(m->metrics, name);
+}
+
+static uint32_t arm_stat(void *arg, const char *name)
+{
+    struct master *m = arg;
+
+    return metric_arm_index(m->metrics, name);
+}
+
+static void refused(const struct master *m, int rc, size_t size, unsigned holder,
+                    struct buf *errors)
+{
+    if (rc == -EFBIG)
+        buf_printf(errors, "the compiled configuration has %zu bytes, a bank holds %" PRIu64 "\n",
+                   size, m->banks->bank_size);
+    else if (rc == -EBUSY)
+        buf_printf(errors,
+                   "all %u banks are in use: slot %u alone still has requests of %d generations\n",
+                   BANK_COUNT, holder, __builtin_popcountll(m->control->slots[holder].held_banks));
+    else
+        buf_printf(errors, "publishing failed: %s\n", strerror(-rc));
+}
+
+/* What processes need comes before what is only kept. */
+static int reserve(struct master *m, size_t size, uint64_t generation, struct buf *errors)
+{
+    unsigned holder = 0;
+    int bank;
+
+    do
+        bank = bank_reserve(m->banks, m->control, size, generation, &holder);
+    while (bank == -EBUSY && history_drop_oldest(m));
+    if (bank < 0)
+        refused(m, bank, size, holder, errors);
+    return bank;
+}
+
+static void indexes_begin(struct master *m, uint64_t generation)
+{
+    struct slots_held held;
+    uint64_t in_use;
+
+    slots_held(m->control, &held);
+    in_use = bank_in_use(m->banks, &held);
+    route_names_begin(&m->routes, generation, held.from, in_use);
+    endpoints_begin(m, in_use);
+}
+
+static void indexes_commit(struct master *m, unsigned bank)
+{
+    if (m->routes.without_index > 0)
+        log_warn("more than %d routes: %u of them are counted with the requests of no route",
+                 METRIC_ROUTES - 1, m->routes.without_index);
+    route_names_commit(&m->routes, bank);
+    endpoints_commit(m, bank);
+}
+
+static uint64_t next_generation(const struct master *m)
+{
+    return bank_current(m->banks).generation + 1;
+}
+
+static bool publish(struct master *m, struct slice blob, uint64_t generation, struct buf *errors)
+{
+    int bank = reserve(m, blob.n, generation, errors);
+
+    if (bank < 0)
+        return false;
+    indexes_commit(m, (unsigned)bank);
+    bank_fill(m->banks, (unsigned)bank, blob.p, blob.n, generation);
+    bank_flip(m->banks, (unsigned)bank);
+    bank_trim(m->banks, m->control);
+    return true;
+}
+
+bool publish_conf(struct master *m, const struct conf *c, struct buf *errors)
+{
+    const struct conf_resolver resolver = {route_stat, endpoint_stat,    m,
+                                           limit_stat, concurrency_stat, arm_stat};
+    uint64_t generation = next_generation(m);
+    struct buf blob = {0};
+    bool ok;
+
+    indexes_begin(m, generation);
+    ok = conf_compile(c, &resolver, generation, &blob, errors) &&
+         publish(m, buf_view(&blob), generation, errors);
+    if (!ok)
+        route_names_abort(&m->routes);
+    buf_free(&blob);
+    return ok;
+}
+
+/* The copy says by itself which generation it is; so it is made in private memory first. */
+bool publish_again(struct master *m, unsigned bank, struct buf *errors)
+{
+    const struct conf_root *from = bank_at(m->banks, bank).data;
+    uint64_t generation = next_generation(m);
+    struct buf blob = {0};
+    struct conf_root *root;
+    bool ok = false;
+
+    buf_add(&blob, from, from->size);
+    if (blob.failed) {
+        buf_str(errors, "out of memory\n");
+        goto out;
+    }
+    root = (struct conf_root *)(void *)blob.p;
+    root->generation = generation;
+    root->loaded_real_ns = clock_real_ns();
+    indexes_begin(m, generation);
+    route_names_again(&m->routes, bank);
+    endpoints_again(m, bank);
+    ok = publish(m, buf_view(&blob), generation, errors);
+    if (!ok)
+        route_names_abort(&m->routes);
+out:
+    buf_free(&blob);
+    return ok;
+}
