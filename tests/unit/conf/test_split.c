@@ -122,7 +122,29 @@ static void test_one_weight_moves_only_its_share(void **state)
     }
 }
 
-/* Any change: who moves goes to an arm that grew in proportion to the one he leaves. */
+/*
+ * The share that stays when weights v become w: arm i keeps a key when it wins before and after,
+ * that is when every other arm's exponential time is above its own by the larger of both ratios:
+ *
+ *     sum over i of 1 / (sum over j of max(v[j] / v[i], w[j] / w[i]))
+ */
+static double share_that_stays(unsigned n, const uint32_t *v, const uint32_t *w_)
+{
+    double stays = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        double sum = 0;
+        for (unsigned j = 0; j < n; j++) {
+            double a = (double)v[j] / v[i], b = (double)w_[j] / w_[i];
+            sum += a > b ? a : b;
+        }
+        stays += 1 / sum;
+    }
+    return stays;
+}
+
+/* Any change: who moves goes to an arm that grew in proportion to the one he leaves, and no more
+ * move than the theory says. */
 static void test_keys_move_towards_what_grew(void **state)
 {
     uint64_t rng = 12;
@@ -130,6 +152,8 @@ static void test_keys_move_towards_what_grew(void **state)
     (void)state;
     for (unsigned round = 0; round < 100; round++) {
         uint32_t was[4], is[4];
+        double stays, off;
+        unsigned stayed = 0;
         for (unsigned i = 0; i < 4; i++) {
             was[i] = 1 + (uint32_t)(random_next(&rng) % 100);
             is[i] = 1 + (uint32_t)(random_next(&rng) % 100);
@@ -141,7 +165,11 @@ static void test_keys_move_towards_what_grew(void **state)
             unsigned from = before[k], to = arm_of(k);
             if (to != from)
                 assert_true((uint64_t)is[to] * was[from] > (uint64_t)is[from] * was[to]);
+            stayed += to == from;
         }
+        stays = share_that_stays(4, was, is);
+        off = (double)stayed / KEYS - stays;
+        assert_true(off * off < 25 * stays * (1 - stays) / KEYS);
     }
 }
 
