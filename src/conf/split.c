@@ -35,6 +35,22 @@ const struct conf_arm *split_choose(const struct conf_root *r, const struct conf
     return best;
 }
 
+double split_moved(const struct conf_root *r, const struct conf_split *s, const uint32_t *weights)
+{
+    const struct conf_arm *arms = conf_arms(r, s);
+    double stays = 0;
+
+    for (uint32_t i = 0; i < s->arms.n; i++) {
+        double sum = 0;
+        if (arms[i].weight == 0 || weights[i] == 0)
+            continue;
+        for (uint32_t j = 0; j < s->arms.n; j++)
+            sum += fmax((double)arms[j].weight / arms[i].weight, (double)weights[j] / weights[i]);
+        stays += 1 / sum;
+    }
+    return 1 - stays;
+}
+
 const struct conf_arm *split_arm(const struct conf_root *r, const struct conf_split *s,
                                  struct slice name)
 {

@@ -69,6 +69,14 @@ static inline const struct conf_arm *conf_arms(const struct conf_root *r,
 /* The arm of a key that was hashed with the split's seed. */
 const struct conf_arm *split_choose(const struct conf_root *r, const struct conf_split *s,
                                     uint64_t key);
+/*
+ * The share of keys that are in another arm when the arms have these weights (one at least above 0)
+ * instead of their own. Arm i keeps a key where it is the earliest before and after, so when every
+ * other time is above its own by the larger of both ratios of weights:
+ *
+ *     1 - sum over i of 1 / (sum over j of max(old[j] / old[i], new[j] / new[i]))
+ */
+double split_moved(const struct conf_root *r, const struct conf_split *s, const uint32_t *weights);
 /* The arm of that name, or NULL. */
 const struct conf_arm *split_arm(const struct conf_root *r, const struct conf_split *s,
                                  struct slice name);

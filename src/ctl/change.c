@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Runtime changes: set, limit set, changes, changes revert. The work is the master's (ctl_ops). */
+/*
+ * Runtime changes: set, limit set, changes, changes revert; split set is in splits.c. The work is
+ * the master's (ctl_ops).
+ */
 #include "config.h"
 
 #include <string.h>
@@ -61,7 +64,7 @@ static json_t *error_of(const struct ctl_change_outcome *o)
 static void on_changed(void *request, const struct ctl_change_outcome *o)
 {
     struct ctl_request *r = request;
-    json_t *doc;
+    json_t *doc, *data;
 
     if (o->error != CTL_ERROR_COUNT) {
         ctl_answer(r, error_of(o));
@@ -69,7 +72,10 @@ static void on_changed(void *request, const struct ctl_change_outcome *o)
     }
     for (unsigned i = 0; i < o->rows_n; i++)
         ctl_audit_change(r, o->rows[i].path, o->rows[i].old_value, o->rows[i].value);
-    doc = ctl_document(r->ctl, "change", outcome_data(o));
+    data = outcome_data(o);
+    if (r->held != NULL)
+        json_object_update(data, r->held);
+    doc = ctl_document(r->ctl, "change", data);
     if (o->warning[0] != '\0')
         ctl_document_warn(doc, "%s", o->warning);
     if (o->incomplete)
@@ -78,7 +84,7 @@ static void on_changed(void *request, const struct ctl_change_outcome *o)
     ctl_answer(r, doc);
 }
 
-static void order(struct ctl_request *r, struct ctl_change_order *o)
+void ctl_order_change(struct ctl_request *r, struct ctl_change_order *o)
 {
     const char *life = r->inv.flag[CTL_FLAG_FOR], *reason = r->inv.flag[CTL_FLAG_REASON];
 
@@ -101,7 +107,7 @@ void ctl_do_SET(struct ctl_request *r)
 
     o.settings[0].path = r->inv.args[0];
     o.settings[0].value = r->inv.args[1];
-    order(r, &o);
+    ctl_order_change(r, &o);
 }
 
 struct limit_order {
@@ -158,7 +164,7 @@ void ctl_do_LIMIT_SET(struct ctl_request *r)
     add_limit_setting(&l, name, "rate", r->inv.args[1]);
     add_limit_setting(&l, name, "burst", r->inv.flag[CTL_FLAG_BURST]);
     add_limit_setting(&l, name, "mode", shadow ? "shadow" : enforce ? "enforce" : NULL);
-    order(r, &l.o);
+    ctl_order_change(r, &l.o);
     for (unsigned i = 0; i < CTL_CHANGE_SETTINGS; i++)
         buf_free(&l.paths[i]);
 }
@@ -213,5 +219,5 @@ void ctl_do_CHANGES_REVERT(struct ctl_request *r)
     struct ctl_change_order o = {.kind = CTL_CHANGE_REVERT};
 
     if (which(r, &o.id))
-        order(r, &o);
+        ctl_order_change(r, &o);
 }

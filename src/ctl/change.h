@@ -9,7 +9,7 @@
 
 #include "ctl/errors.h"
 
-#define CTL_CHANGE_SETTINGS 4 /* that one command sets together or not at all */
+#define CTL_CHANGE_SETTINGS 16 /* that one command sets together or not at all */
 
 enum ctl_change_kind { CTL_CHANGE_SET, CTL_CHANGE_REVERT };
 

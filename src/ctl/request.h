@@ -42,7 +42,7 @@ struct ctl_request {
     struct ctl_invocation inv;
     struct peer peer;
     struct box_call box_call; /* sales.c */
-    json_t *held;             /* manage.c; owned: data of an answer that waits for processes */
+    json_t *held;             /* owned: data of an answer that waits for processes */
     struct loop_timer timer;  /* manage.c; armed while held */
     uint64_t until_ns;        /* manage.c; 0: does not wait */
     bool audited;             /* its end goes into the audit log */
@@ -88,6 +88,10 @@ json_t *ctl_error_document(enum ctl_error error, const char *message, const char
 /* "2026-11-03T12:00:31Z" */
 json_t *ctl_time(uint64_t real_ns);
 json_t *ctl_seconds(uint64_t ns);
+
+/* change.c: adds --for, --reason and who asks, and has it done; the request is the answer's from
+ * here on. Texts are copied. Members of r->held join the data of the answer. */
+void ctl_order_change(struct ctl_request *r, struct ctl_change_order *o);
 
 /* Processes as `show workers` lists them, `status` too. */
 json_t *ctl_process_rows(const struct ctl *c);

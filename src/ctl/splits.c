@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * `show split`: how the arms of the splits fare, and whether they differ from the first arm of
- * theirs by more than chance (significance.h): 5xx by a two-proportion z test, latency by a
- * Mann-Whitney U test on the histograms. With more than two arms each is compared at 5 % divided by
- * the number of comparisons (Bonferroni).
+ * `split set` changes weights. `show split`: how the arms of the splits fare, and whether they
+ * differ from the first arm of theirs by more than chance (significance.h): 5xx by a two-proportion
+ * z test, latency by a Mann-Whitney U test on the histograms. With more than two arms each is
+ * compared at 5 % divided by the number of comparisons (Bonferroni).
  */
 #include "config.h"
 
@@ -151,32 +151,110 @@ static void add_rows(const struct ctl *c, const struct conf_root *root, const st
     }
 }
 
-/* By its own name or by that of a route that uses it. */
-static bool wanted(const struct conf_root *root, uint32_t split, const char *name)
+/* By its own name or by that of a route that uses it; NULL after a refusal. */
+static const struct conf_split *find_split(struct ctl_request *r, const struct conf_root *root,
+                                           const char *name)
 {
-    if (slice_eq(conf_slice(root, conf_splits(root)[split].name), slice_str(name)))
-        return true;
-    for (uint32_t i = 0; i < root->routes.n; i++)
-        if (conf_routes(root)[i].split == split &&
-            slice_eq(conf_slice(root, conf_routes(root)[i].name), slice_str(name)))
-            return true;
-    return false;
+    const struct conf_split *all = root != NULL ? conf_splits(root) : NULL;
+
+    for (uint32_t i = 0; root != NULL && i < root->splits.n; i++)
+        if (slice_eq(conf_slice(root, all[i].name), slice_str(name)))
+            return &all[i];
+    for (uint32_t i = 0; root != NULL && i < root->routes.n; i++) {
+        const struct conf_route *route = &conf_routes(root)[i];
+        if (route->split != CONF_NONE && slice_eq(conf_slice(root, route->name), slice_str(name)))
+            return &all[route->split];
+    }
+    ctl_refuse(r, CTL_NOT_FOUND, "rushctl show split lists them",
+               "no split and no route with one is called \"%s\"", name);
+    return NULL;
 }
 
 void ctl_do_SHOW_SPLIT(struct ctl_request *r)
 {
     const struct conf_root *root = bank_current(r->ctl->cfg.banks).data;
-    const char *name = r->inv.args_n > 0 ? r->inv.args[0] : NULL;
-    json_t *rows = json_array();
+    const struct conf_split *one = NULL;
+    json_t *rows;
 
-    for (uint32_t i = 0; root != NULL && i < root->splits.n; i++)
-        if (name == NULL || wanted(root, i, name))
-            add_rows(r->ctl, root, &conf_splits(root)[i], rows);
-    if (name != NULL && json_array_size(rows) == 0) {
-        json_decref(rows);
-        ctl_refuse(r, CTL_NOT_FOUND, "rushctl show split",
-                   "no split and no route with one is called \"%s\"", name);
-        return;
+    if (r->inv.args_n > 0) {
+        one = find_split(r, root, r->inv.args[0]);
+        if (one == NULL)
+            return;
     }
+    rows = json_array();
+    for (uint32_t i = 0; root != NULL && i < root->splits.n; i++)
+        if (one == NULL || one == &conf_splits(root)[i])
+            add_rows(r->ctl, root, &conf_splits(root)[i], rows);
     ctl_answer(r, ctl_document(r->ctl, "split", rows));
+}
+
+/* --- split set --- */
+
+struct weights_order {
+    struct ctl_change_order o;
+    struct buf paths[CONF_ARMS];
+    uint32_t weights[CONF_ARMS]; /* as they are to be */
+    bool numbers;                /* all of them are; else the configuration's checks refuse them */
+};
+_Static_assert(CTL_CHANGE_SETTINGS >= CONF_ARMS, "every arm may be named");
+
+/* "B=10". False after a refusal. */
+static bool add_weight(struct ctl_request *r, const struct conf_root *root,
+                       const struct conf_split *s, const char *text, struct weights_order *w)
+{
+    size_t eq = strcspn(text, "=");
+    const struct conf_arm *arm = split_arm(root, s, slice_of(text, eq));
+    unsigned n = w->o.settings_n;
+    uint64_t weight = 0;
+
+    if (text[eq] == '\0') {
+        ctl_refuse(r, CTL_USAGE, "rushctl split set SPLIT B=10", "\"%s\" is not ARM=WEIGHT", text);
+        return false;
+    }
+    if (arm == NULL) {
+        ctl_refuse(r, CTL_NOT_FOUND, "rushctl show split lists them",
+                   "split \"%.*s\" has no arm \"%.*s\"", SLICE_ARG(conf_slice(root, s->name)),
+                   (int)eq, text);
+        return false;
+    }
+    buf_printf(&w->paths[n], "splits.%.*s.arms.%.*s.weight", SLICE_ARG(conf_slice(root, s->name)),
+               (int)eq, text);
+    for (unsigned i = 0; i < n; i++)
+        if (strcmp(buf_cstr(&w->paths[i]), buf_cstr(&w->paths[n])) == 0) {
+            ctl_refuse(r, CTL_USAGE, "", "arm \"%.*s\" is named twice", (int)eq, text);
+            return false;
+        }
+    w->o.settings[n].path = buf_cstr(&w->paths[n]);
+    w->o.settings[n].value = text + eq + 1;
+    w->o.settings_n++;
+    w->numbers &= slice_to_u64(slice_str(text + eq + 1), &weight) && weight <= UINT32_MAX;
+    w->weights[arm - conf_arms(root, s)] = (uint32_t)weight;
+    return true;
+}
+
+/* How many change arms by it goes into the answer. */
+static void order_weights(struct ctl_request *r, const struct conf_root *root,
+                          const struct conf_split *s, struct weights_order *w)
+{
+    if (w->numbers)
+        r->held = json_pack("{s:o}", "moved_share", rounded(split_moved(root, s, w->weights)));
+    ctl_order_change(r, &w->o);
+}
+
+void ctl_do_SPLIT_SET(struct ctl_request *r)
+{
+    const struct conf_root *root = bank_current(r->ctl->cfg.banks).data;
+    const struct conf_split *s = find_split(r, root, r->inv.args[0]);
+    struct weights_order w = {.o = {.kind = CTL_CHANGE_SET}, .numbers = true};
+    unsigned args = r->inv.args_n;
+    bool ok = s != NULL;
+
+    for (uint32_t i = 0; ok && i < s->arms.n; i++)
+        w.weights[i] = conf_arms(root, s)[i].weight;
+    for (unsigned i = 1; ok && i < args; i++)
+        ok = add_weight(r, root, s, r->inv.args[i], &w);
+    if (ok)
+        order_weights(r, root, s, &w);
+    for (unsigned i = 0; i < CONF_ARMS; i++)
+        buf_free(&w.paths[i]);
 }

@@ -403,6 +403,58 @@ def test_bad_split_changes_nothing(start):
     g.errors_expected = True
 
 
+# ---- split set ----
+
+def test_set_weights(start):
+    g = start({"arms": arms(90, 10)})
+    before = assigned(g)
+    document = g.ctl_json("split", "set", "shop", "B=30", "--for", "10m", "--reason", "more of B")
+    assert document["data"]["moved_share"] == 0.15
+    row, = document["data"]["changes"]
+    assert (row["setting"], row["old"], row["new"]) == ("splits.shop.arms.B.weight", "10", "30")
+    after = assigned(g)
+    moved = {i for i in after if after[i] != before[i]}
+    assert moved and {after[i] for i in moved} == {"B"}
+    assert rows(g)["B"]["weight"] == 30 and rows(g)["B"]["share"] == 0.25
+    text = g.ctl("split", "set", "shop", "A=9", "B=1").stdout
+    assert "moves      15.0 %" in text
+    assert assigned(g) == before
+    g.ctl("changes", "revert", "--all")
+    assert rows(g)["A"]["weight"] == 90
+    assert assigned(g) == before
+
+
+def test_set_weights_by_route(start):
+    g = start({"arms": arms(1, 0)})
+    g.config["splits"] = {"a.b": {"arms": arms(1, 0)}}
+    g.config["routes"][-1]["split"] = "a.b"
+    g.write_config()
+    g.ctl("reload")
+    assert arm_of(ask(g)) == "A"
+    g.ctl("split", "set", "shop", "A=0", "B=1")
+    assert arm_of(ask(g)) == "B"
+    assert rows(g, "shop")["B"]["share"] == 1
+
+
+@pytest.mark.parametrize("words, code, said", [
+    (["shop"], 2, "ARM=WEIGHT"), (["shop", "B"], 2, '"B" is not ARM=WEIGHT'),
+    (["shop", "B=1", "B=2"], 2, 'arm "B" is named twice'),
+    (["shop", "C=1"], 7, 'split "shop" has no arm "C"'),
+    (["shop", "=1"], 7, 'split "shop" has no arm ""'),
+    (["shup", "B=1"], 7, 'no split and no route with one is called "shup"'),
+    (["shop", "B=ten"], 5, '"ten" is not a whole number'),
+    (["shop", "B=-1"], 5, '"-1" is not a whole number'),
+    (["shop", "B=9999999"], 5, "must be between 0 and 1000000"),
+    (["shop", "A=0", "B=0"], 5, "the weights of all arms are 0"),
+    (["shop", "B=1", "--for", "0s"], 2, "no time")])
+def test_bad_weights_change_nothing(start, words, code, said):
+    g = start()
+    done = g.ctl("split", "set", *words, check=code)
+    assert said in done.stdout + done.stderr
+    assert [r["weight"] for r in rows(g).values()] == [50, 50]
+    assert g.ctl_json("changes")["data"] == []
+
+
 # ---- gRPC ----
 
 def test_rpc_arms(make_gateway):

@@ -84,6 +84,7 @@ static const struct names {
 } names[] = {
     {"EVENT", "sales", "event"},
     {"LIMIT", "limits", "limit"},
+    {"SPLIT", "split", "split"},
     {"SETTING", "config", "setting"},
 };
 

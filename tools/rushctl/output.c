@@ -392,6 +392,9 @@ static void print_change(const json_t *doc, struct buf *out)
             buf_printf(out, ", until %s", text_of(ch, "until"));
         buf_char(out, '\n');
     }
+    if (json_is_number(json_object_get(d, "moved_share")))
+        buf_printf(out, "moves      %.1f %% of those who are dealt to its arms\n",
+                   json_number_value(json_object_get(d, "moved_share")) * 100);
     buf_printf(out, "in use     by %lld of %lld processes\n",
                (long long)json_integer_value(json_object_get(d, "processes_on_it")),
                (long long)json_integer_value(json_object_get(d, "processes_total")));

@@ -122,27 +122,6 @@ static void test_one_weight_moves_only_its_share(void **state)
     }
 }
 
-/*
- * The share that stays when weights v become w: arm i keeps a key when it wins before and after,
- * that is when every other arm's exponential time is above its own by the larger of both ratios:
- *
- *     sum over i of 1 / (sum over j of max(v[j] / v[i], w[j] / w[i]))
- */
-static double share_that_stays(unsigned n, const uint32_t *v, const uint32_t *w_)
-{
-    double stays = 0;
-
-    for (unsigned i = 0; i < n; i++) {
-        double sum = 0;
-        for (unsigned j = 0; j < n; j++) {
-            double a = (double)v[j] / v[i], b = (double)w_[j] / w_[i];
-            sum += a > b ? a : b;
-        }
-        stays += 1 / sum;
-    }
-    return stays;
-}
-
 /* Any change: who moves goes to an arm that grew in proportion to the one he leaves, and no more
  * move than the theory says. */
 static void test_keys_move_towards_what_grew(void **state)
@@ -152,25 +131,39 @@ static void test_keys_move_towards_what_grew(void **state)
     (void)state;
     for (unsigned round = 0; round < 100; round++) {
         uint32_t was[4], is[4];
-        double stays, off;
-        unsigned stayed = 0;
+        double moves, off;
+        unsigned moved = 0;
         for (unsigned i = 0; i < 4; i++) {
             was[i] = 1 + (uint32_t)(random_next(&rng) % 100);
             is[i] = 1 + (uint32_t)(random_next(&rng) % 100);
         }
+        is[round % 4] *= random_next(&rng) % 3 != 0;
         set_weights(4, was);
         remember();
+        moves = split_moved(&w.root, &w.split, is);
         set_weights(4, is);
         for (uint64_t k = 0; k < KEYS; k++) {
             unsigned from = before[k], to = arm_of(k);
             if (to != from)
                 assert_true((uint64_t)is[to] * was[from] > (uint64_t)is[from] * was[to]);
-            stayed += to == from;
+            moved += to != from;
         }
-        stays = share_that_stays(4, was, is);
-        off = (double)stayed / KEYS - stays;
-        assert_true(off * off < 25 * stays * (1 - stays) / KEYS);
+        off = (double)moved / KEYS - moves;
+        assert_true(off * off <= 25 * moves * (1 - moves) / KEYS);
     }
+}
+
+static void test_moved(void **state)
+{
+    double moved;
+
+    (void)state;
+    set_weights(2, (uint32_t[]){90, 10});
+    assert_true(split_moved(&w.root, &w.split, (uint32_t[]){0, 1}) == 0.9);
+    moved = split_moved(&w.root, &w.split, (uint32_t[]){90, 30});
+    assert_true(moved > 0.15 - 1e-12 && moved < 0.15 + 1e-12);
+    moved = split_moved(&w.root, &w.split, (uint32_t[]){9, 1});
+    assert_true(moved < 1e-12 && moved > -1e-12);
 }
 
 static void test_what_moves_nobody(void **state)
@@ -242,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_shares),
         cmocka_unit_test(test_one_weight_moves_only_its_share),
         cmocka_unit_test(test_keys_move_towards_what_grew),
+        cmocka_unit_test(test_moved),
         cmocka_unit_test(test_what_moves_nobody),
         cmocka_unit_test(test_arms_by_name),
         cmocka_unit_test(test_assignment_is_for_ever),
