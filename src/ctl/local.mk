@@ -37,7 +37,7 @@ TESTS += tests/unit/ctl/test_commands tests/unit/ctl/test_server tests/unit/ctl/
 check_PROGRAMS += tests/unit/ctl/test_significance
 tests_unit_ctl_test_significance_SOURCES = tests/unit/ctl/test_significance.c
 tests_unit_ctl_test_significance_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_ctl_test_significance_LDADD = src/ctl/libctl.a -lm $(UNIT_LIBS)
+tests_unit_ctl_test_significance_LDADD = src/ctl/libctl.a src/base/libbase.a -lm $(UNIT_LIBS)
 TESTS += tests/unit/ctl/test_significance
 endif
 

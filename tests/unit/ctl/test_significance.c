@@ -12,6 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "ctl/significance.h"
 
 static void near(double got, double want)
@@ -113,6 +114,46 @@ static void test_extremes(void **state)
     near(s.p, 1);
 }
 
+#define RUNS    2000u
+#define BUCKETS 12u
+
+/* Latencies as they are: geometric, most in a few buckets; `shift` per mille one bucket higher. */
+static void sample(uint64_t *rng, unsigned n, unsigned shift, uint64_t out[BUCKETS])
+{
+    memset(out, 0, BUCKETS * sizeof *out);
+    while (n-- > 0) {
+        unsigned i = (unsigned)__builtin_ctzll(random_next(rng) | 1u << (BUCKETS - 2));
+        out[i + (random_next(rng) % 1000 < shift)]++;
+    }
+}
+
+/* Arms that are equal look different in 5 of 100 comparisons (here within four standard deviations
+ * of it); arms that are not, in nearly all. */
+static void test_how_often_it_is_wrong(void **state)
+{
+    unsigned errors = 0, latency = 0, found_errors = 0, found_latency = 0;
+    uint64_t rng = 5, a[BUCKETS], b[BUCKETS];
+
+    (void)state;
+    for (unsigned i = 0; i < RUNS; i++) {
+        unsigned bad[3] = {0};
+        sample(&rng, 700, 0, a);
+        sample(&rng, 300, 0, b);
+        latency += RANKS(a, b).p < SIGNIFICANCE_LEVEL;
+        sample(&rng, 300, 300, b); /* three in ten a bucket slower */
+        found_latency += RANKS(a, b).p < SIGNIFICANCE_LEVEL;
+        for (unsigned k = 0; k < 1000; k++)
+            for (unsigned arm = 0; arm < 3; arm++)
+                bad[arm] += random_next(&rng) % 1000 < (arm < 2 ? 50 : 100);
+        errors += significance_shares(bad[0], 1000, bad[1], 1000).p < SIGNIFICANCE_LEVEL;
+        found_errors += significance_shares(bad[0], 1000, bad[2], 1000).p < SIGNIFICANCE_LEVEL;
+    }
+    assert_in_range(errors, RUNS * 3 / 100, RUNS * 7 / 100);
+    assert_in_range(latency, RUNS * 3 / 100, RUNS * 7 / 100);
+    assert_in_range(found_errors, RUNS * 95 / 100, RUNS);
+    assert_in_range(found_latency, RUNS * 95 / 100, RUNS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +163,7 @@ int main(void)
         cmocka_unit_test(test_ranks_without_ties),
         cmocka_unit_test(test_too_few_for_ranks),
         cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_how_often_it_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
