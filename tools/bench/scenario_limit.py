@@ -1,25 +1,55 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Refusal by limit: 429 by a rate limit per client, beside nginx `return 429`."""
+"""Refusal by limit: 429 by a rate limit per client, beside nginx `return 429`.
+
+With every phase on, the request has a buyer and passes an allow list, bans of others, a split and a limit that
+admits it, before the limit that refuses."""
+
+import subprocess
 
 from benchlib import gateway, load, peers
 from benchlib.measure import Contender
 
 ORDER = 20
 NEEDS = ["nginx", "wrk"]
+ONE = {"limits": {"bench": {"key": "client_ip", "rate": "1/h"}}, "routes": [{**gateway.LIMITED, "limits": ["bench"]}]}
+ALL = {
+    "limits": {
+        "all": {"key": "constant", "rate": "1000000/s", "burst": 1_000_000},
+        "bench": {"key": ["client_ip", "identity"], "rate": "1/h"},
+    },
+    "splits": {"try": {"by": "identity", "arms": {"a": {"weight": 1}, "b": {"weight": 1}}}},
+    "routes": [
+        {
+            **gateway.LIMITED,
+            "identity": "required",
+            "allow": ["127.0.0.0/8"],
+            "split": "try",
+            "limits": ["all", "bench"],
+        }
+    ],
+}
+BUYER = {"X-User-Id": "u-4711"}
+
+
+def ban_others(server):
+    words = [f"{gateway.BUILD}/rushctl", "-p", server.dir, "ban", "add", "192.0.2.1", "10.2.0.0/16", "identity:u-1"]
+    subprocess.run(words, check=True, capture_output=True)
 
 
 def run(ctx):
     peer = ctx.start(peers.returning, 429)
-    limits = {"limits": {"bench": {"key": "client_ip", "rate": "1/h"}}}
-    ours = ctx.start(gateway.Rushgate, {**limits, "routes": [{**gateway.LIMITED, "limits": ["bench"]}]})
-    load.expect(ours.url("/limited"), 200)
-    for server in (peer, ours):
-        load.expect(server.url("/limited"), 429)
+    one = ctx.start(gateway.Rushgate, ONE, name="rushgate-limit")
+    every = ctx.start(gateway.Rushgate, ALL, name="rushgate-phases")
+    ban_others(every)
+    for server in (one, every):
+        load.expect(server.url("/limited"), 200, headers=BUYER)
+        load.expect(server.url("/limited"), 429, headers=BUYER)
 
-    def refused(server):
-        return lambda: load.wrk(ctx, server.url("/limited"), refused=True)
+    def contender(label, server, **more):
+        words = [f"{k}: {v}" for k, v in BUYER.items()]
+        return Contender(
+            label, lambda: load.wrk(ctx, server.url("/limited"), refused=True, headers=words), [server], **more
+        )
 
-    ctx.compare(
-        Contender("rushgate", refused(ours), [ours]),
-        [Contender("nginx return", refused(peer), [peer], target=1.1)],
-    )
+    for case, server in (("one limit", one), ("every phase on", every)):
+        ctx.compare(contender("rushgate", server), [contender("nginx return", peer, target=1.1)], case=case)

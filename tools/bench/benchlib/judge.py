@@ -43,6 +43,8 @@ class Row:
     def verdict_text(self):
         if self.verdict == SHORT and self.short_by >= 1:
             return f"short by {1 + self.short_by:.3g} x"
+        if self.verdict == SHORT and self.short_by < 0.001:
+            return "short by less than 0.1%"
         if self.verdict == SHORT:
             return f"short by {self.short_by:.1%}" if self.short_by < 0.1 else f"short by {self.short_by:.0%}"
         return self.verdict

@@ -43,7 +43,7 @@ def commit():
     out = subprocess.run(
         ["git", "-C", gateway.TOP, "describe", "--always", "--dirty"], capture_output=True, text=True
     )
-    return out.stdout.strip()
+    return out.stdout.strip() or "unknown"
 
 
 def describe():

@@ -19,7 +19,7 @@ def machine_lines(machine, options):
         f" {machine['file_system']} with an fdatasync of {machine['fdatasync_ms']} ms; load average before the run"
         f" {machine['load_before']}.",
         "",
-        f"{options['pairs']} pairs of {options['seconds']} s, {options['connections']} connections unless a row says"
+        f"Pairs: {options['pairs']}, runs of {options['seconds']} s, {options['connections']} connections unless a row says"
         f" otherwise{' (quick run: sizes are reduced)' if options['quick'] else ''}. Peers: {versions}.",
     ]
 
@@ -38,13 +38,15 @@ def rates(row):
 def row_line(row):
     _, what, ours, peer, theirs, ratio, spread, target, verdict = report.cells(row)
     per_s, generator = rates(row)
-    cells = [what, ours, peer, theirs, f"{ratio} ({spread})" if ratio else "", per_s, generator, target, verdict]
+    cells = [what, ours, peer, theirs, f"{ratio} ({spread})" if spread else ratio, per_s, generator, target, verdict]
     return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
 
 
 def section(scenario, machine, drawn):
     rows = report.rows_of(scenario)
     out = [f"### {scenario['name']}", "", scenario["what"], ""]
+    if scenario.get("about"):
+        out += [scenario["about"], ""]
     if (scenario["date"][:10], scenario["commit"]) != (machine["date"][:10], machine["commit"]):
         out += [f"Measured {scenario['date']} at commit {scenario['commit']}.", ""]
     out += [
@@ -53,11 +55,12 @@ def section(scenario, machine, drawn):
         *(row_line(r) for r in rows),
         "",
     ]
-    for note in dict.fromkeys(f"{r.case + ': ' if r.case else ''}{r.note}" for r in rows if r.note):
-        out.append(f"- {note}")
+    notes = dict.fromkeys(f"- {r.case + ': ' if r.case else ''}{r.note.strip()}" for r in rows if r.note)
+    if notes:
+        out += [*notes, ""]
     if drawn:
-        out += ["", f"![{scenario['name']}](bench/{scenario['name']}.svg)"]
-    return [*out, ""] if out[-1] else out
+        out += [f"![{scenario['name']}](bench/{scenario['name']}.svg)", ""]
+    return out
 
 
 def overview(scenarios):

@@ -49,7 +49,9 @@ def version(program):
     if words is None or find(program) is None:
         return None
     out = subprocess.run([find(program), *words], capture_output=True, text=True)
-    m = re.search(r"\d+\.\d+[\w.+-]*", out.stdout + out.stderr)
+    # The program's own path may hold a version, too (envoy prints it).
+    text = (out.stdout + out.stderr).replace(os.path.dirname(find(program)), "")
+    m = re.search(r"(?<![\w.])\d+\.\d+[\w.+-]*", text)
     return m.group(0) if m else "unknown"
 
 

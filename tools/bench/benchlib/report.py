@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The table on the terminal, and the JSON that the page is made from.
 
-{"machine": {...}, "options": {...}, "scenarios": [{"name", "what", "date", "commit", "took_s", "rows"}]}
+{"machine": {...}, "options": {...}, "scenarios": [{"name", "what", "about", "date", "commit", "took_s", "rows"}]}
 """
 
 import dataclasses

@@ -5,7 +5,7 @@ import html
 
 from . import judge, report
 
-WIDTH, LEFT, RIGHT, BAR, GAP, HEAD = 640, 190, 96, 14, 4, 20
+WIDTH, LEFT, RIGHT, BAR, GAP, HEAD = 720, 250, 100, 14, 4, 20
 OURS, THEIRS, WHISKER, TEXT, GREY = "#2f6f4f", "#9aa5b1", "#444", "#1f2328", "#57606a"
 
 
