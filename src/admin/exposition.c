@@ -268,6 +268,76 @@ static void write_splits(const struct exposition *x, struct buf *out)
     buf_free(&labels);
 }
 
+/* Figures of shared limits, each an outcome that is counted beside the decision. */
+static void write_shared(const struct exposition *x, struct buf *out)
+{
+    static const struct {
+        enum metric_limit_outcome outcome;
+        const char *name, *help;
+    } all[] = {
+        {LIMIT_LEASED, "rushgate_limit_leased_tokens_total",
+         "Tokens of shared limits that workers took from Redis ahead of need."},
+        {LIMIT_UNCONFIRMED, "rushgate_limit_unconfirmed_total",
+         "Requests admitted before Redis was heard; charged with the next call."},
+        {LIMIT_FALLBACK, "rushgate_limit_fallback_total",
+         "Requests admitted by this host alone, because Redis was away or too slow."},
+    };
+    const char *limit;
+
+    for (unsigned f = 0; f < sizeof(all) / sizeof(*all); f++) {
+        head(out, all[f].name, "counter", all[f].help);
+        for (uint32_t i = 1; (limit = metric_limit_name(x->metrics, i)) != NULL; i++) {
+            buf_str(out, all[f].name);
+            label(out, "{", "limit", slice_str(limit));
+            buf_printf(out, "} %llu\n",
+                       (unsigned long long)metric_limit_total(x->metrics, workers_of(x), i,
+                                                              all[f].outcome));
+        }
+    }
+}
+
+/* Of each Redis server: how many workers it is up for, what was asked of it and what came of it. */
+static void write_redis(const struct exposition *x, struct buf *out)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } all[] = {
+        {"rushgate_redis_workers_up", "gauge", "Workers for which the server is up."},
+        {"rushgate_redis_calls_total", "counter", "Calls of the script."},
+        {"rushgate_redis_failures_total", "counter",
+         "Errors, broken connections, and budgets that passed without any answer."},
+        {"rushgate_redis_timeouts_total", "counter", "Calls that took longer than redis.budget."},
+        {"rushgate_redis_breaker_opened_total", "counter",
+         "How often a worker's breaker of the server opened."},
+        {"rushgate_redis_rtt_seconds_sum", "counter", "Time of all answered calls."},
+        {"rushgate_redis_rtt_seconds_count", "counter", "Calls that were answered."},
+    };
+    const char *server;
+
+    for (unsigned f = 0; f < sizeof(all) / sizeof(*all) && metric_redis_name(x->metrics, 1); f++) {
+        head(out, all[f].name, all[f].type, all[f].help);
+        for (uint32_t i = 1; (server = metric_redis_name(x->metrics, i)) != NULL; i++) {
+            struct metric_redis_total t;
+            metric_redis_total(x->metrics, workers_of(x), i, &t);
+            const uint64_t value[] = {t.workers[METRIC_REDIS_UP],
+                                      t.calls,
+                                      t.failures,
+                                      t.timeouts,
+                                      t.opened,
+                                      t.sum_ns,
+                                      t.count};
+            buf_str(out, all[f].name);
+            label(out, "{", "server", slice_str(server));
+            buf_str(out, "} ");
+            if (f == 5)
+                seconds(out, value[f]);
+            else
+                buf_u64(out, value[f]);
+            buf_char(out, '\n');
+        }
+    }
+}
+
 /* Figures of one process, each a column of its slot. */
 enum worker_figure {
     FIGURE_UP,
@@ -560,6 +630,8 @@ void exposition_write(const struct exposition *x, struct buf *out)
     write_counters(x, out);
     write_routes(x, out);
     write_limits(x, out);
+    write_shared(x, out);
+    write_redis(x, out);
     write_concurrency(x, out);
     write_splits(x, out);
     if (!x->box_configured)

@@ -177,6 +177,7 @@ void conf_check(struct conf *c)
     conf_check_concurrency(c);
     conf_check_splits(c);
     conf_check_rls(c);
+    conf_check_redis(c);
     check_upstreams(c);
     check_schemas(c);
     unique(c, node_get(c->root, S_ROUTES), S_ROUTE_NAME, "name");

@@ -225,6 +225,8 @@ static struct conf_rate_limit rate_limit(struct writer *w, const struct node *n)
         .ipv4_prefix = num(n, S_LIMIT_IPV4_PREFIX),
         .ipv6_prefix = num(n, S_LIMIT_IPV6_PREFIX),
         .stat = stat ? stat(w->r->arg, n->name) : 0,
+        .shared = num(n, S_LIMIT_SHARED),
+        .lease = num(n, S_LIMIT_LEASE),
         .policy = put_policy(w, n->name, &rate->value),
         .key = put_key_text(w, key),
         .rate = put_str(w, rate->text),
@@ -415,6 +417,42 @@ static struct conf_arr put_splits(struct writer *w)
     return arr;
 }
 
+/* --- Redis --- */
+
+static struct conf_arr put_redis_servers(struct writer *w, const struct node *list)
+{
+    struct conf_redis_server *all = xcalloc(list->n + 1, sizeof *all);
+    struct conf_arr arr = {.n = list->n};
+
+    for (unsigned i = 0; i < list->n; i++) {
+        const char *text = list->kids[i]->text;
+        const struct address *a = &w->c->plan.redis[i];
+        all[i].sockaddr = put_bytes(w, &a->sa, a->n);
+        all[i].address = put_str(w, text);
+        all[i].stat = w->r->redis_stat ? w->r->redis_stat(w->r->arg, text) : 0;
+    }
+    arr.off = put(w, all, list->n * sizeof *all);
+    free(all);
+    return arr;
+}
+
+static struct conf_redis put_redis(struct writer *w)
+{
+    const struct node *n = node_get(w->c->root, S_REDIS);
+
+    return (struct conf_redis){
+        .servers = put_redis_servers(w, node_get(n, S_REDIS_SERVERS)),
+        .prefix = put_text(w, n, S_REDIS_PREFIX),
+        .username = put_text(w, n, S_REDIS_USERNAME),
+        .password = put_str(w, w->c->plan.redis_password),
+        .db = num(n, S_REDIS_DB),
+        .budget_ms = num(n, S_REDIS_BUDGET),
+        .connect_timeout_ms = num(n, S_REDIS_CONNECT_TIMEOUT),
+        .breaker_failures = num(n, S_REDIS_BREAKER_FAILURES),
+        .breaker_open_ms = num(n, S_REDIS_BREAKER_OPEN_FOR),
+    };
+}
+
 /* A setting of a method's overrides where there are some, else of the route. */
 static const struct node *of_route(const struct route_plan *p, enum setting_id route,
                                    enum setting_id method)
@@ -507,6 +545,7 @@ bool conf_compile(const struct conf *c, const struct conf_resolver *r, uint64_t 
     root.upstreams = put_upstreams(&w);
     root.rate_limits = put_rate_limits(&w);
     root.rls_rules = put_rls_rules(&w);
+    root.redis = put_redis(&w);
     root.limit_headers = num(c->root, S_RATELIMIT_HEADERS);
     root.splits = put_splits(&w);
     root.routes = put_routes(&w);

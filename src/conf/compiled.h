@@ -18,7 +18,7 @@
 #include "base/slice.h"
 
 #define CONF_MAGIC   UINT32_C(0x66636752) /* "Rgcf" */
-#define CONF_VERSION 5u
+#define CONF_VERSION 6u
 #define CONF_NONE    UINT32_C(0xffffffff) /* "no such index" in a reference to an array element */
 
 struct conf_str {
@@ -110,8 +110,24 @@ struct conf_rate_limit {
     uint32_t stat; /* index of its counters in the metric zone; stable over reloads */
     uint32_t parts_n;
     struct conf_key_part part[CONF_KEY_PARTS];
+    uint32_t shared;           /* 1: with the other hosts, through Redis */
+    uint32_t lease;            /* tokens a worker takes ahead at most; 0: by demand */
     struct conf_str policy;    /* its item of RateLimit-Policy */
     struct conf_str key, rate; /* as configured, for show limits */
+};
+
+struct conf_redis_server {
+    struct conf_str address, sockaddr; /* as conf_endpoint */
+    uint32_t stat;                     /* index in the metric zone; stable over reloads */
+};
+
+/* Where shared limits count. */
+struct conf_redis {
+    struct conf_arr servers; /* struct conf_redis_server; empty: there is none */
+    struct conf_str prefix, username, password;
+    uint32_t db;
+    uint32_t budget_ms, connect_timeout_ms;
+    uint32_t breaker_failures, breaker_open_ms;
 };
 
 /* A limit of a route. Those that enforce come first, each in the order of the file, which is the
@@ -193,8 +209,9 @@ struct conf_root {
     struct conf_arr routes;          /* struct conf_route */
     struct conf_arr rate_limits;     /* struct conf_rate_limit */
     uint32_t limit_headers;          /* enum conf_limit_headers */
-    struct conf_arr splits;          /* struct conf_split of conf/split.h */
-    struct conf_arr rls_rules;       /* struct conf_rls_rule, the more specific first */
+    struct conf_redis redis;
+    struct conf_arr splits;    /* struct conf_split of conf/split.h */
+    struct conf_arr rls_rules; /* struct conf_rls_rule, the more specific first */
     struct conf_arr
         schemas; /* struct conf_str: each a schema of transcode/schema.h, 8-byte aligned */
     struct conf_str route_index;        /* conf/router.h, 8-byte aligned */

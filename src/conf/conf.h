@@ -104,6 +104,7 @@ struct conf_resolver {
     uint32_t (*limit_stat)(void *arg, const char *name);       /* metric_limit_index */
     uint32_t (*concurrency_stat)(void *arg, const char *name); /* metric_concurrency_index */
     uint32_t (*arm_stat)(void *arg, const char *name);         /* metric_arm_index; "split/arm" */
+    uint32_t (*redis_stat)(void *arg, const char *address);    /* metric_redis_index */
 };
 
 /* Replaces the content of out by the blob (8-byte aligned). False, with errors, when memory is out.

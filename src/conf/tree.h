@@ -63,6 +63,8 @@ struct plan {
     struct buf *schemas; /* one for each element of transcode */
     uint32_t schemas_n;
     struct address **endpoints; /* [upstream][endpoint] */
+    struct address *redis;      /* [server] */
+    const char *redis_password; /* "" none */
     struct route_plan *routes;
     uint32_t routes_n, routes_cap;
     struct buf route_index;
@@ -122,6 +124,8 @@ void conf_check_concurrency(struct conf *c);
 /* splits.c: A/B splits by themselves, and what a route can do with the arms of its split. */
 void conf_check_splits(struct conf *c);
 void conf_check_route_split(struct conf *c, const struct node *route);
+/* redis.c: servers, password, and that shared limits have servers. */
+void conf_check_redis(struct conf *c);
 
 /* rls.c: checks; rules with the most specific first, to be freed; what a lookup compares first. */
 void conf_check_rls(struct conf *c);

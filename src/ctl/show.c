@@ -264,8 +264,8 @@ static unsigned routes_with(const struct conf_root *root, uint32_t limit)
 
 static json_t *limit_row(const struct ctl *c, const struct conf_root *root, uint32_t i)
 {
-    static const char *const keys[METRIC_LIMIT_OUTCOMES] = {"allowed", "denied", "shadow_denied",
-                                                            "overflow"};
+    static const char *const keys[METRIC_LIMIT_OUTCOMES] = {
+        "allowed", "denied", "shadow_denied", "overflow", "leased", "unconfirmed", "fallback"};
     const struct conf_rate_limit *l = &conf_rate_limits(root)[i];
     json_t *row = json_object();
 
@@ -276,6 +276,7 @@ static json_t *limit_row(const struct ctl *c, const struct conf_root *root, uint
     put_int(row, "cost", l->cost);
     json_object_set_new(row, "mode", json_string(l->mode == CONF_SHADOW ? "shadow" : "enforce"));
     put_int(row, "routes", routes_with(root, i));
+    json_object_set_new(row, "shared", json_string(l->shared ? "redis" : "no"));
     for (unsigned o = 0; o < METRIC_LIMIT_OUTCOMES; o++)
         put_int(row, keys[o],
                 metric_limit_total(c->cfg.metrics, get32(&c->cfg.control->workers), l->stat,

@@ -156,6 +156,8 @@ int gate_adopt(struct gate *g, struct bank_ref next)
         generation_free(g, gen);
         return rc;
     }
+    if (!shared_limits_update(g->shared, root))
+        log_error("out of memory: the Redis servers stay those of the previous configuration");
     for (uint32_t i = 0; i < root->upstreams.n; i++)
         upstream_update(g, gen->upstreams[i], root, &conf_upstreams(root)[i]);
     for (uint32_t i = 0; i < concurrency_count(root); i++)
@@ -187,7 +189,9 @@ struct gate *gate_new(const struct gate_context *ctx, struct bank_ref first)
     list_init(&g->free_calls);
     list_init(&g->rls);
     loop_hook_init(&g->retire, retire_hook);
-    if (gate_adopt(g, first) < 0) {
+    g->shared = shared_limits_new(ctx->loop, ctx->metrics);
+    if (g->shared == NULL || gate_adopt(g, first) < 0) {
+        shared_limits_free(&g->shared);
         free(g);
         return NULL;
     }
@@ -275,6 +279,7 @@ void gate_free(struct gate **gp)
      * hook. */
     rls_free(g);
     limit_lease_release(&g->ctx.limits, clock_mono_ns());
+    shared_limits_free(&g->shared);
     if (g->http != NULL) {
         totals_stop(g);
         http_server_free(&g->http);

@@ -4,9 +4,16 @@ src_gate_libgate_a_SOURCES = \
 	%D%/answer.c %D%/call.c %D%/call_http.c %D%/call_rpc.c %D%/client_address.c %D%/concurrency.c %D%/concurrency.h %D%/gate.c \
 	%D%/gate.h %D%/gradient.c %D%/gradient.h %D%/limit_bucket.c %D%/limit_bucket.h %D%/phase_access.c %D%/phase_idempotency.c %D%/phase_identity.c %D%/phase_limit.c \
 	%D%/phase_overload.c %D%/phase_respond.c %D%/phase_split.c %D%/phase_upstream.c %D%/phases.def %D%/request.c %D%/request.h \
-	%D%/rls.c %D%/rls.h %D%/rls_wire.c %D%/rls_wire.h %D%/totals.c %D%/trace.c %D%/upstreams.c
+	%D%/rls.c %D%/rls.h %D%/rls_wire.c %D%/rls_wire.h %D%/shared_entry.c %D%/shared_entry.h \
+	%D%/shared_limit.c %D%/shared_limit.h %D%/shared_script.h %D%/totals.c %D%/trace.c %D%/upstreams.c
 
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/gate/test_shared_entry
+tests_unit_gate_test_shared_entry_SOURCES = tests/unit/gate/test_shared_entry.c
+tests_unit_gate_test_shared_entry_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_gate_test_shared_entry_LDADD = src/gate/libgate.a src/table/libtable.a src/base/libbase.a $(UNIT_LIBS) \
+	-lxxhash $(ATOMIC_LIBS) -lm
+TESTS += tests/unit/gate/test_shared_entry
 check_PROGRAMS += tests/unit/gate/test_request_parts
 tests_unit_gate_test_request_parts_SOURCES = tests/unit/gate/test_request_parts.c
 tests_unit_gate_test_request_parts_CFLAGS = $(UNIT_CFLAGS)

@@ -20,6 +20,8 @@
 
 /* The limits of one request: first those that enforce. */
 struct asked {
+    struct shared_key key[CONF_ROUTE_LIMITS]; /* fingerprint 0: not shared */
+    struct shared_look look[CONF_ROUTE_LIMITS];
     struct limit_ask ask[CONF_ROUTE_LIMITS];
     const struct conf_rate_limit *conf[CONF_ROUTE_LIMITS];
     unsigned n, enforced;
@@ -29,12 +31,14 @@ bool limits_prepare(struct gate *g, struct generation *gen)
 {
     const struct conf_root *root = gen->root;
     const struct conf_rate_limit *l = conf_rate_limits(root);
+    uint64_t prefix = hash64(conf_slice(root, root->redis.prefix), 0);
 
     gen->limits = calloc(root->rate_limits.n + 1, sizeof(*gen->limits));
     for (uint32_t i = 0; gen->limits != NULL && i < root->rate_limits.n; i++) {
         uint64_t interval = limit_interval(l[i].tokens, l[i].period_ns);
         gen->limits[i] = (struct limit_info){
             .seed = hash_mix(l[i].id ^ g->ctx.limits.zone->seed),
+            .shared_seed = l[i].shared ? limit_fingerprint(hash_mix(l[i].id ^ prefix)) : 0,
             .interval = interval,
             .capacity = l[i].burst * interval,
             .charge = l[i].cost * interval,
@@ -67,17 +71,29 @@ static uint64_t hash_part(const struct gate_request *q, const struct conf_rate_l
     return seed;
 }
 
+/* The hash of the limit's key; every seed gives a fingerprint of its own. */
+static uint64_t hash_key(const struct gate_request *q, const struct conf_rate_limit *l,
+                         const struct conf_route_limit *rl, uint64_t seed)
+{
+    for (unsigned i = 0; i < l->parts_n; i++)
+        seed = hash_part(q, l, &l->part[i], rl->var[i], seed);
+    return limit_fingerprint(seed);
+}
+
 static void ask_add(const struct gate_request *q, const struct conf_route_limit *rl,
                     struct asked *all)
 {
     const struct conf_rate_limit *l = &conf_rate_limits(q->gen->root)[rl->limit];
     const struct limit_info *info = &q->gen->limits[rl->limit];
-    uint64_t hash = info->seed;
 
-    for (unsigned i = 0; i < l->parts_n; i++)
-        hash = hash_part(q, l, &l->part[i], rl->var[i], hash);
+    all->key[all->n] = (struct shared_key){
+        .fingerprint = info->shared_seed ? hash_key(q, l, rl, info->shared_seed) : 0,
+        .limit = conf_slice(q->gen->root, l->name),
+        .stat = l->stat,
+        .lease = l->lease,
+    };
     all->ask[all->n] = (struct limit_ask){
-        .fingerprint = limit_fingerprint(hash),
+        .fingerprint = hash_key(q, l, rl, info->seed),
         .interval = info->interval,
         .capacity = info->capacity,
         .charge = info->charge,
@@ -196,10 +212,50 @@ static enum phase_verdict refuse(struct gate_request *q, const struct asked *all
     return gate_refuse_with(q, &why);
 }
 
+/* --- limits that hosts share --- */
+
+/* Looks at those of asks first to end - 1 that are shared. False when one denies. */
+static bool look_shared(struct gate_request *q, struct asked *all, unsigned first, unsigned end,
+                        uint64_t now_ns)
+{
+    bool ok = true;
+
+    for (unsigned i = first; i < end; i++) {
+        all->ask[i].allowed = true;
+        if (all->key[i].fingerprint != 0)
+            ok = shared_limits_look(q->gate->shared, &all->key[i], &all->ask[i], now_ns,
+                                    &all->look[i]) &&
+                 ok;
+    }
+    return ok;
+}
+
+static void take_shared(struct gate_request *q, struct asked *all, unsigned first, unsigned end,
+                        uint64_t now_ns)
+{
+    for (unsigned i = first; i < end; i++)
+        if (all->key[i].fingerprint != 0)
+            shared_limits_take(q->gate->shared, &all->key[i], &all->ask[i], now_ns, &all->look[i]);
+}
+
+/* What all hosts know is asked first and taken last: it is this worker's own, so nothing can come
+ * in between, and what it denies takes nothing from the host's buckets. */
+static bool take_all(struct gate_request *q, struct asked *all, uint64_t now_ns)
+{
+    if (!look_shared(q, all, 0, all->enforced, now_ns) ||
+        !limit_take_all(&q->gate->ctx.limits, all->ask, all->enforced, now_ns))
+        return false;
+    take_shared(q, all, 0, all->enforced, now_ns);
+    return true;
+}
+
 static void watch(struct gate_request *q, struct asked *all, uint64_t now_ns)
 {
     for (unsigned i = all->enforced; i < all->n; i++) {
-        bool ok = limit_lease_take(&q->gate->ctx.limits, &all->ask[i], now_ns);
+        bool ok = look_shared(q, all, i, i + 1, now_ns) &&
+                  limit_lease_take(&q->gate->ctx.limits, &all->ask[i], now_ns);
+        if (ok)
+            take_shared(q, all, i, i + 1, now_ns);
         count(q, all->conf[i], &all->ask[i], ok ? LIMIT_ALLOWED : LIMIT_SHADOW_DENIED);
     }
 }
@@ -216,7 +272,7 @@ enum phase_verdict phase_limit(struct gate_request *q)
     for (uint32_t i = 0; i < q->route->limits.n && i < CONF_ROUTE_LIMITS; i++)
         ask_add(q, &limits[i], &all);
     now_ns = clock_mono_ns();
-    if (!limit_take_all(&q->gate->ctx.limits, all.ask, all.enforced, now_ns)) {
+    if (!take_all(q, &all, now_ns)) {
         tell(q, &all);
         return refuse(q, &all);
     }

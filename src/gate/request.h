@@ -14,6 +14,7 @@
 #include "gate/concurrency.h"
 #include "conf/split.h"
 #include "gate/gate.h"
+#include "gate/shared_limit.h"
 #include "http/client.h"
 #include "http/server.h"
 #include "rpc/client.h"
@@ -48,7 +49,8 @@ struct route_info {
 
 /* A limit in the table's units, once per generation. */
 struct limit_info {
-    uint64_t seed; /* of fingerprints */
+    uint64_t seed;        /* of fingerprints */
+    uint64_t shared_seed; /* of those that are the same on every host; 0: not shared */
     uint64_t interval, capacity, charge;
 };
 
@@ -82,6 +84,7 @@ struct gate {
     struct http_server_totals counted; /* what the counters have of them already */
     struct buf body;                   /* scratch for answer bodies, reused by every request */
     struct buf headers;                /* scratch for answer header lines */
+    struct shared_limits *shared;      /* owned */
 };
 
 /*

@@ -140,6 +140,41 @@ uint32_t metric_arm_index(struct metric_zone *z, const char *name)
     return index_of(z->arm_name, METRIC_ARMS, name);
 }
 
+const char *metric_redis_name(const struct metric_zone *z, uint32_t i)
+{
+    return name_at((const char(*)[METRIC_NAME_MAX])z->redis_name, METRIC_REDIS, i);
+}
+
+uint32_t metric_redis_index(struct metric_zone *z, const char *address)
+{
+    return index_of(z->redis_name, METRIC_REDIS, address);
+}
+
+static uint64_t relaxed(const _Atomic uint64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+void metric_redis_total(const struct metric_zone *z, unsigned slots, uint32_t server,
+                        struct metric_redis_total *out)
+{
+    *out = (struct metric_redis_total){0};
+    for (unsigned s = 0; s < slots && server < METRIC_REDIS; s++) {
+        const struct metric_redis *r = &z->blocks[s].redis[server];
+        uint64_t state = relaxed(&r->state);
+        out->workers[state < METRIC_REDIS_STATES ? state : METRIC_REDIS_NONE]++;
+        out->calls += relaxed(&r->calls);
+        out->failures += relaxed(&r->failures);
+        out->timeouts += relaxed(&r->timeouts);
+        out->opened += relaxed(&r->opened);
+        out->sum_ns += relaxed(&r->rtt.sum_ns);
+        for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+            out->rtt[i] += relaxed(&r->rtt.count[i]);
+            out->count += relaxed(&r->rtt.count[i]);
+        }
+    }
+}
+
 uint64_t metric_limit_total(const struct metric_zone *z, unsigned slots, uint32_t limit,
                             enum metric_limit_outcome outcome)
 {

@@ -5,9 +5,9 @@
  * reader sums the blocks. Blocks outlive their process: counters stay cumulative over respawns.
  *
  *   header | names of routes, limits, arms (master) | block of slot 0 | block of slot 1 | ...
- *   block:  counters[] | limits[METRIC_LIMITS] | concurrency[METRIC_CONCURRENCY] |
- *           routes[METRIC_ROUTES]{status classes, histogram} | arms[METRIC_ARMS]{as a route,
- * forced}
+ *   block:  counters[] | limits[METRIC_LIMITS] | redis[METRIC_REDIS] |
+ * concurrency[METRIC_CONCURRENCY] | routes[METRIC_ROUTES]{status classes, histogram} |
+ * arms[METRIC_ARMS]{as a route, forced}
  *
  * Killed between load and store, a counter misses one event; it never holds a wrong value.
  */
@@ -20,11 +20,12 @@
 #include "shm/control.h"
 #include "shm/zone.h"
 
-#define METRIC_LAYOUT      5u
+#define METRIC_LAYOUT      6u
 #define METRIC_ROUTES      1024 /* route indexes (conf_route.stat); index 0 is "no route" */
 #define METRIC_LIMITS      256  /* limit indexes (conf_rate_limit.stat); index 0: all were taken */
 #define METRIC_CONCURRENCY 256  /* indexes of concurrency limits; index 0: all were taken */
 #define METRIC_ARMS        256  /* arm indexes (conf_arm.stat); index 0: all were taken */
+#define METRIC_REDIS       32   /* indexes of Redis servers; index 0: all were taken */
 #define METRIC_NAME_MAX    64   /* bytes of a route's name with its NUL */
 
 enum metric_counter {
@@ -62,6 +63,9 @@ enum metric_limit_outcome {
     LIMIT_DENIED,
     LIMIT_SHADOW_DENIED, /* admitted, because the limit only watches */
     LIMIT_OVERFLOWED,    /* of these: decided by the bucket that keys without a place share */
+    LIMIT_LEASED,        /* shared: tokens leased from Redis */
+    LIMIT_UNCONFIRMED,   /* shared: admitted before Redis was heard, charged with the next call */
+    LIMIT_FALLBACK,      /* shared: admitted by the host alone, because Redis is away or late */
     METRIC_LIMIT_OUTCOMES
 };
 
@@ -85,9 +89,27 @@ struct metric_arm {
     _Atomic uint64_t forced;     /* of requests that named it; in no other figure */
 };
 
+enum metric_redis_state {
+    METRIC_REDIS_NONE, /* this worker does not use it */
+    METRIC_REDIS_DOWN,
+    METRIC_REDIS_CONNECTING,
+    METRIC_REDIS_UP,
+    METRIC_REDIS_OPEN, /* the breaker is open */
+    METRIC_REDIS_HALF_OPEN,
+    METRIC_REDIS_STATES
+};
+
+/* A Redis server as one worker sees it. */
+struct metric_redis {
+    _Atomic uint64_t state; /* enum metric_redis_state, a gauge */
+    _Atomic uint64_t calls, failures, timeouts, opened;
+    struct histogram rtt;
+};
+
 struct metric_block {
     _Alignas(SHM_LINE) _Atomic uint64_t counter[METRIC_COUNTERS];
     struct metric_limit limits[METRIC_LIMITS];
+    struct metric_redis redis[METRIC_REDIS];
     struct metric_concurrency concurrency[METRIC_CONCURRENCY];
     struct metric_route routes[METRIC_ROUTES];
     struct metric_arm arms[METRIC_ARMS];
@@ -100,7 +122,8 @@ struct metric_zone {
                             generation that uses the index is published (route_names.h) */
     char limit_name[METRIC_LIMITS][METRIC_NAME_MAX]; /* of limits; an index stays a name's */
     char concurrency_name[METRIC_CONCURRENCY][METRIC_NAME_MAX]; /* the same: "upstream/shop" */
-    char arm_name[METRIC_ARMS][METRIC_NAME_MAX]; /* "split/arm"; as those of limits */
+    char arm_name[METRIC_ARMS][METRIC_NAME_MAX];    /* "split/arm"; as those of limits */
+    char redis_name[METRIC_REDIS][METRIC_NAME_MAX]; /* addresses of Redis servers, the same */
     struct metric_block blocks[CONTROL_SLOTS];
 };
 
@@ -133,6 +156,10 @@ const char *metric_concurrency_name(const struct metric_zone *z, uint32_t i);
 uint32_t metric_concurrency_index(struct metric_zone *z, const char *name);
 uint32_t metric_arm_index(struct metric_zone *z, const char *name);
 
+/* The same for Redis servers. */
+const char *metric_redis_name(const struct metric_zone *z, uint32_t i);
+uint32_t metric_redis_index(struct metric_zone *z, const char *address);
+
 /*
  * What readers want: sums over slots. `slots` is how many blocks are looked at from slot 0 on: the
  * workers in use for routes (reading a page of the zone that was never written makes the kernel
@@ -146,6 +173,14 @@ struct metric_route_total {
     uint64_t latency[HISTOGRAM_BUCKETS];
 };
 uint64_t metric_counter_total(const struct metric_zone *z, unsigned slots, enum metric_counter c);
+struct metric_redis_total {
+    uint32_t workers[METRIC_REDIS_STATES]; /* how many are in each state */
+    uint64_t calls, failures, timeouts, opened;
+    uint64_t count, sum_ns; /* of rtt[] */
+    uint64_t rtt[HISTOGRAM_BUCKETS];
+};
+void metric_redis_total(const struct metric_zone *z, unsigned slots, uint32_t server,
+                        struct metric_redis_total *out);
 uint64_t metric_limit_total(const struct metric_zone *z, unsigned slots, uint32_t limit,
                             enum metric_limit_outcome outcome);
 /* Returns out->requests. */

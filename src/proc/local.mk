@@ -10,10 +10,10 @@ src_proc_libproc_a_SOURCES = \
 sbin_PROGRAMS += rushgate
 rushgate_SOURCES = src/main.c
 rushgate_LDADD = \
-	src/proc/libproc.a src/ctl/libctl.a src/admin/libadmin.a src/gate/libgate.a src/http/libhttp.a \
+	src/proc/libproc.a src/ctl/libctl.a src/admin/libadmin.a src/gate/libgate.a src/redis/libredis.a src/http/libhttp.a \
 	src/transcode/libtranscode.a src/rpc/librpc.a src/conf/libconf.a src/transcode/libtranscode.a \
 	src/metric/libmetric.a src/table/libtable.a src/shm/libshm.a src/net/libnet.a proto/libproto.a src/base/libbase.a \
-	$(EVENT_LIBS) $(NGHTTP2_LIBS) $(HTTP_PARSER_LIBS) $(PROTOBUF_C_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) -lxxhash -lm $(ATOMIC_LIBS)
+	$(EVENT_LIBS) $(NGHTTP2_LIBS) $(HTTP_PARSER_LIBS) $(PROTOBUF_C_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(HIREDIS_LIBS) -lxxhash -lm $(ATOMIC_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/proc/test_proc

@@ -27,6 +27,13 @@ static uint32_t endpoint_stat(void *arg, const char *address)
     return endpoint_index(arg, address);
 }
 
+static uint32_t redis_stat(void *arg, const char *address)
+{
+    struct master *m = arg;
+
+    return metric_redis_index(m->metrics, address);
+}
+
 static uint32_t limit_stat(void *arg, const char *name)
 {
     struct master *m = arg;
@@ -116,8 +123,8 @@ static bool publish(struct master *m, struct slice blob, uint64_t generation, st
 
 bool publish_conf(struct master *m, const struct conf *c, struct buf *errors)
 {
-    const struct conf_resolver resolver = {route_stat, endpoint_stat,    m,
-                                           limit_stat, concurrency_stat, arm_stat};
+    const struct conf_resolver resolver = {route_stat,       endpoint_stat, m,         limit_stat,
+                                           concurrency_stat, arm_stat,      redis_stat};
     uint64_t generation = next_generation(m);
     struct buf blob = {0};
     bool ok;

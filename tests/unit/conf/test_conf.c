@@ -74,13 +74,15 @@ static int setup(void **state)
         return -1;
     snprintf(p->file, sizeof p->file, "%s/main.yaml", p->dir);
     put_text(p, "shop.pb", "fake");
+    put_text(p, "redis.password", "open sesame\n");
     *state = p;
     return 0;
 }
 
 static int teardown(void **state)
 {
-    static const char *const names[] = {"main.yaml", "shop.pb", "a.yaml", "b.yaml", "c.yaml"};
+    static const char *const names[] = {"main.yaml", "shop.pb", "redis.password",
+                                        "a.yaml",    "b.yaml",  "c.yaml"};
     struct place *p = *state;
     char path[160];
 
@@ -250,6 +252,30 @@ static uint32_t concurrency_stat(void *arg, const char *name)
 {
     (void)arg;
     return strcmp(name, "upstream/shop") == 0 ? 3 : 4;
+}
+
+static uint32_t redis_stat(void *arg, const char *address)
+{
+    (void)arg;
+    return strcmp(address, "127.0.0.1:6379") == 0 ? 5 : 6;
+}
+
+static void check_redis(const struct conf_root *r)
+{
+    const struct conf_redis_server *s = conf_at(r, r->redis.servers);
+
+    assert_int_equal(r->redis.servers.n, 2);
+    assert_int_equal(s[0].stat, 5);
+    assert_true(slice_eq(conf_slice(r, s[1].address), SLICE_LIT("unix:/run/redis.sock")));
+    assert_int_equal(conf_slice(r, s[1].sockaddr).n, sizeof(struct sockaddr_un));
+    assert_true(slice_eq(conf_slice(r, r->redis.prefix), SLICE_LIT("hall:")));
+    assert_true(slice_eq(conf_slice(r, r->redis.username), SLICE_LIT("gate")));
+    assert_true(slice_eq(conf_slice(r, r->redis.password), SLICE_LIT("open sesame")));
+    assert_int_equal(r->redis.db, 2);
+    assert_int_equal(r->redis.budget_ms, 3);
+    assert_int_equal(r->redis.connect_timeout_ms, 200);
+    assert_int_equal(r->redis.breaker_failures, 4);
+    assert_int_equal(r->redis.breaker_open_ms, 2000);
 }
 
 static const char *source_dir(void)
@@ -563,8 +589,8 @@ static void check_rls(const struct conf_root *r, const struct conf_process *p)
 static void test_full(void **state)
 {
     struct seen seen = {0};
-    const struct conf_resolver resolver = {route_stat, endpoint_stat,    &seen,
-                                           limit_stat, concurrency_stat, arm_stat};
+    const struct conf_resolver resolver = {route_stat,       endpoint_stat, &seen,     limit_stat,
+                                           concurrency_stat, arm_stat,      redis_stat};
     struct conf *c = load_full();
     struct buf blob = {0};
     const struct conf_root *r = compile(c, &resolver, &blob);
@@ -579,6 +605,7 @@ static void test_full(void **state)
     assert_int_equal(p->drain_timeout_ms, 90000);
     assert_true(p->boxoffice_embedded);
     assert_string_equal(p->boxoffice_upstream, "shop");
+    check_redis(r);
     assert_int_equal(r->log_access, 0);
     assert_int_equal(r->log_level, LOG_LEVEL_DEBUG);
     assert_str(r, r->identity_header, "x-buyer");
