@@ -155,7 +155,8 @@ def test_figures_and_log(start):
     row, = g.ctl_json("show", "limits")["data"]
     assert row == {"limit": "few", "key": "client_ip", "rate": SLOW, "burst": 3, "cost": 1,
                    "mode": "enforce", "routes": 1, "allowed": 3, "denied": 2, "shadow_denied": 0,
-                   "overflow": 0}
+                   "overflow": 0,
+                   "shared": "no", "leased": 0, "unconfirmed": 0, "fallback": 0}
     assert "few" in g.ctl("show", "limits").stdout
 
     def logged():
