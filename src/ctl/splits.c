@@ -246,12 +246,13 @@ void ctl_do_SPLIT_SET(struct ctl_request *r)
     const struct conf_root *root = bank_current(r->ctl->cfg.banks).data;
     const struct conf_split *s = find_split(r, root, r->inv.args[0]);
     struct weights_order w = {.o = {.kind = CTL_CHANGE_SET}, .numbers = true};
-    unsigned args = r->inv.args_n;
-    bool ok = s != NULL;
+    bool ok = true; /* false: r is answered and gone */
 
-    for (uint32_t i = 0; ok && i < s->arms.n; i++)
+    if (s == NULL)
+        return;
+    for (uint32_t i = 0; i < s->arms.n; i++)
         w.weights[i] = conf_arms(root, s)[i].weight;
-    for (unsigned i = 1; ok && i < args; i++)
+    for (unsigned i = 1; ok && i < r->inv.args_n; i++)
         ok = add_weight(r, root, s, r->inv.args[i], &w);
     if (ok)
         order_weights(r, root, s, &w);
