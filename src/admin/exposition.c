@@ -125,10 +125,12 @@ static void write_route_requests(const struct exposition *x, struct buf *out)
     }
 }
 
-/* labels: complete, without braces. */
+/* labels: complete, without braces; "" none. */
 static void write_histogram(const char *name, struct slice labels,
                             const struct metric_route_total *t, struct buf *out)
 {
+    const char *comma = labels.n > 0 ? "," : "", *open = labels.n > 0 ? "{" : "",
+               *close = labels.n > 0 ? "}" : "";
     uint64_t seen = 0;
 
     for (unsigned i = 0, next = LE_FIRST; i <= LE_LAST; i++) {
@@ -136,13 +138,13 @@ static void write_histogram(const char *name, struct slice labels,
         if (i != next)
             continue;
         next += LE_STEP;
-        buf_printf(out, "%s_bucket{%.*s,le=\"%g\"} %llu\n", name, SLICE_ARG(labels),
+        buf_printf(out, "%s_bucket{%.*s%sle=\"%g\"} %llu\n", name, SLICE_ARG(labels), comma,
                    (double)histogram_bound_ns(i) / (double)NS_PER_S, (unsigned long long)seen);
     }
-    buf_printf(out, "%s_bucket{%.*s,le=\"+Inf\"} %llu\n%s_sum{%.*s} ", name, SLICE_ARG(labels),
-               (unsigned long long)t->count, name, SLICE_ARG(labels));
+    buf_printf(out, "%s_bucket{%.*s%sle=\"+Inf\"} %llu\n%s_sum%s%.*s%s ", name, SLICE_ARG(labels),
+               comma, (unsigned long long)t->count, name, open, SLICE_ARG(labels), close);
     seconds(out, t->sum_ns);
-    buf_printf(out, "\n%s_count{%.*s} %llu\n", name, SLICE_ARG(labels),
+    buf_printf(out, "\n%s_count%s%.*s%s %llu\n", name, open, SLICE_ARG(labels), close,
                (unsigned long long)t->count);
 }
 
@@ -460,6 +462,17 @@ static void write_endpoints(const struct exposition *x, struct buf *out)
     }
 }
 
+static void write_adoption(const struct exposition *x, struct buf *out)
+{
+    static const char name[] = "rushgate_config_adoption_seconds";
+    struct metric_route_total t;
+
+    metric_adoption_total(x->metrics, workers_of(x), &t);
+    head(out, name, "histogram",
+         "From the moment a configuration is published until a worker uses it.");
+    write_histogram(name, SLICE_NONE, &t, out);
+}
+
 static void write_config(const struct exposition *x, struct buf *out)
 {
     head(out, "rushgate_build_info", "gauge", "Constant 1; the label says what runs.");
@@ -482,6 +495,7 @@ static void write_config(const struct exposition *x, struct buf *out)
     buf_str(out, "rushgate_config_last_reload_timestamp_seconds ");
     seconds(out, x->root->loaded_real_ns);
     buf_char(out, '\n');
+    write_adoption(x, out);
     write_endpoints(x, out);
 }
 

@@ -195,6 +195,16 @@ uint64_t metric_counter_total(const struct metric_zone *z, unsigned slots, enum 
     return total;
 }
 
+static void add_histogram(struct metric_route_total *t, const struct histogram *h)
+{
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        uint64_t n = atomic_load_explicit(&h->count[i], memory_order_relaxed);
+        t->latency[i] += n;
+        t->count += n;
+    }
+    t->sum_ns += atomic_load_explicit(&h->sum_ns, memory_order_relaxed);
+}
+
 static void add_answers(struct metric_route_total *t, const struct metric_route *r)
 {
     for (unsigned i = 0; i < 6; i++) {
@@ -202,12 +212,15 @@ static void add_answers(struct metric_route_total *t, const struct metric_route 
         t->status[i] += n;
         t->requests += n;
     }
-    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        uint64_t n = atomic_load_explicit(&r->latency.count[i], memory_order_relaxed);
-        t->latency[i] += n;
-        t->count += n;
-    }
-    t->sum_ns += atomic_load_explicit(&r->latency.sum_ns, memory_order_relaxed);
+    add_histogram(t, &r->latency);
+}
+
+void metric_adoption_total(const struct metric_zone *z, unsigned slots,
+                           struct metric_route_total *out)
+{
+    *out = (struct metric_route_total){0};
+    for (unsigned s = 0; s < slots; s++)
+        add_histogram(out, &z->blocks[s].adoption);
 }
 
 uint64_t metric_route_total(const struct metric_zone *z, unsigned slots, uint32_t route,

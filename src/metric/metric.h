@@ -108,6 +108,7 @@ struct metric_redis {
 
 struct metric_block {
     _Alignas(SHM_LINE) _Atomic uint64_t counter[METRIC_COUNTERS];
+    struct histogram adoption; /* from a flip until the process used that configuration */
     struct metric_limit limits[METRIC_LIMITS];
     struct metric_redis redis[METRIC_REDIS];
     struct metric_concurrency concurrency[METRIC_CONCURRENCY];
@@ -186,6 +187,9 @@ uint64_t metric_limit_total(const struct metric_zone *z, unsigned slots, uint32_
 /* Returns out->requests. */
 uint64_t metric_route_total(const struct metric_zone *z, unsigned slots, uint32_t route,
                             struct metric_route_total *out);
+/* Only count, sum_ns and latency. */
+void metric_adoption_total(const struct metric_zone *z, unsigned slots,
+                           struct metric_route_total *out);
 /* The same of an arm; *forced: requests that named it. */
 uint64_t metric_arm_total(const struct metric_zone *z, unsigned slots, uint32_t arm,
                           struct metric_route_total *out, uint64_t *forced);

@@ -116,7 +116,7 @@ static bool publish(struct master *m, struct slice blob, uint64_t generation, st
         return false;
     indexes_commit(m, (unsigned)bank);
     bank_fill(m->banks, (unsigned)bank, blob.p, blob.n, generation);
-    bank_flip(m->banks, (unsigned)bank);
+    bank_flip(m->banks, (unsigned)bank, clock_mono_ns());
     bank_trim(m->banks, m->control);
     return true;
 }

@@ -49,6 +49,17 @@ static void apply_log_level(struct bank_ref ref)
     log_set_level((enum log_level)root->log_level);
 }
 
+/* How long it took from the flip. Of generations that followed each other faster than they were
+ * adopted, those that were passed over do not count. */
+static void measure_adoption(const struct worker *w, struct bank_ref now)
+{
+    const struct inherited *in = w->child.in;
+    uint64_t flipped_ns = bank_flipped_ns(in->banks, now.bank), now_ns = clock_mono_ns();
+
+    histogram_record(&in->metrics->blocks[in->slot].adoption,
+                     now_ns > flipped_ns ? now_ns - flipped_ns : 0);
+}
+
 /* Takes the current generation into use, if it is another one. */
 static void adopt_current(struct worker *w)
 {
@@ -65,6 +76,7 @@ static void adopt_current(struct worker *w)
         child_tell(&w->child, CHANNEL_REFUSED, next.generation);
         return;
     }
+    measure_adoption(w, next);
     apply_log_level(next);
     atomic_store_explicit(&w->child.slot->generation, next.generation, memory_order_release);
     child_tell(&w->child, CHANNEL_ADOPTED, next.generation);

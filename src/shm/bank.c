@@ -27,6 +27,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/clock.h"
+
 #define BANK_ALIGN 4096u
 /* Of a spare bank so much may stay in memory: the next publication needs it anyway. */
 #define BANK_SPARE_BYTES (256u << 10)
@@ -66,6 +68,7 @@ void bank_zone_init(struct bank_zone *z, size_t bank_size)
     for (unsigned i = 0; i < BANK_COUNT; i++) {
         set(&z->generation[i], 0);
         set(&z->used[i], 0);
+        set(&z->flipped_ns[i], 0);
     }
     atomic_store_explicit(&z->current, 0, memory_order_release);
 }
@@ -154,8 +157,15 @@ void bank_fill(struct bank_zone *z, unsigned bank, const void *data, size_t size
     set(&z->generation[bank], generation);
 }
 
-void bank_flip(struct bank_zone *z, unsigned bank)
+uint64_t bank_flipped_ns(const struct bank_zone *z, unsigned bank)
 {
+    /* Relaxed: the acquire load in bank_current came before. */
+    return get(&z->flipped_ns[bank]);
+}
+
+void bank_flip(struct bank_zone *z, unsigned bank, uint64_t now_ns)
+{
+    set(&z->flipped_ns[bank], now_ns);
     /* Pairs with the acquire load in bank_current: who sees this word sees the copy. */
     atomic_store_explicit(&z->current, get(&z->generation[bank]) << 8 | bank, memory_order_release);
 }
@@ -168,7 +178,7 @@ int bank_publish(struct bank_zone *z, const struct control *c, const void *data,
     if (bank < 0)
         return bank;
     bank_fill(z, (unsigned)bank, data, size, generation);
-    bank_flip(z, (unsigned)bank);
+    bank_flip(z, (unsigned)bank, clock_mono_ns());
     return 0;
 }
 

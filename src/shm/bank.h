@@ -23,18 +23,19 @@
 #include "shm/control.h"
 #include "shm/zone.h"
 
-#define BANK_LAYOUT 2u
+#define BANK_LAYOUT 3u
 #define BANK_COUNT  64u
 
 /* current: generation in the upper 56 bits, bank in the lower 8. 0: nothing published. */
 struct bank_zone {
     struct zone_header head;
     _Alignas(SHM_LINE) _Atomic uint64_t current;
-    /* From here on the master's own. */
+    /* From here on written by the master, and but for flipped_ns read by nobody else. */
     _Alignas(SHM_LINE) uint64_t bank_size;   /* bytes; written once at creation */
     _Atomic uint64_t kept;                   /* bit i: bank i is wanted, though nobody reads it */
     _Atomic uint64_t generation[BANK_COUNT]; /* what each holds, 0 nothing */
     _Atomic uint64_t used[BANK_COUNT];       /* bytes of each that may take up memory */
+    _Atomic uint64_t flipped_ns[BANK_COUNT]; /* when each became current; monotonic */
 };
 
 struct bank_ref {
@@ -55,6 +56,9 @@ void bank_zone_init(struct bank_zone *z, size_t bank_size);
  * slot holds its bank. */
 struct bank_ref bank_current(const struct bank_zone *z);
 
+/* When what bank_current returned became current; monotonic. */
+uint64_t bank_flipped_ns(const struct bank_zone *z, unsigned bank);
+
 /* Master: what is in a bank. */
 struct bank_ref bank_at(const struct bank_zone *z, unsigned bank);
 
@@ -72,7 +76,7 @@ int bank_reserve(const struct bank_zone *z, const struct control *c, size_t size
 /* Master: copies a snapshot into a bank of bank_reserve, and publishes it. */
 void bank_fill(struct bank_zone *z, unsigned bank, const void *data, size_t size,
                uint64_t generation);
-void bank_flip(struct bank_zone *z, unsigned bank);
+void bank_flip(struct bank_zone *z, unsigned bank, uint64_t now_ns);
 
 /* Master: the three in one. */
 int bank_publish(struct bank_zone *z, const struct control *c, const void *data, size_t size,

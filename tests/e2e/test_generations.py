@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Configurations that were in force: listed, compared, taken into force again."""
 
+import json
 import os
 import signal
+import socket
 
-from gateway import plain_config, wait_for
+from gateway import SHORT, plain_config, wait_for
 
 KEEP = 4
+SWAPS = 40 if SHORT else 400
 
 
 def named(gateway, name, *flags):
@@ -199,3 +202,26 @@ def test_runtime_changes_stay_over_a_rollback(plain):
     plain.ctl("config", "rollback")  # generation two was compiled with the change over it
     assert server(plain) == "two" and level() == "notice"
     assert plain.ctl_json("status")["data"]["config_differs_from_file"] is None
+
+
+def test_swaps_are_felt_by_no_request(plain):
+    """Rollbacks one after the other over one connection, as fast as they go."""
+    named(plain, "one")
+    worked = []
+    with plain.client.connect() as kept, socket.socket(socket.AF_UNIX) as control:
+        control.connect(plain.path("run", "rushgate.sock"))
+        answers = control.makefile("rb")
+        line = json.dumps({"v": 1, "argv": ["config", "rollback"], "flags": {"wait": "0s"}}) + "\n"
+        for i in range(SWAPS):
+            control.sendall(line.encode())
+            document = json.loads(answers.readline())
+            assert document["data"]["generation"] == 3 + i, document
+            if i % 3 == 0:
+                answer = kept.request("GET", "/hello")
+                assert answer.status == 200, answer
+                worked.append(answer.header("Server"))
+        answers.close()
+    assert set(worked) == {"one", "rushgate"}
+    assert [r["first_generation"] for r in listed(plain)] == [2, 1]  # as many swaps came in pairs
+    assert plain.metrics()["rushgate_config_adoption_seconds_count"] >= 2
+    assert server(plain) == "one"
