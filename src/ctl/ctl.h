@@ -35,6 +35,7 @@ struct ctl;
 struct ban;
 struct ban_book;
 struct ban_target;
+struct offenders_zone;
 
 /* How a reload ended. Borrowed for the time of the callback. */
 struct ctl_reload_result {
@@ -126,6 +127,7 @@ struct ctl_config {
     struct control *control;
     const struct metric_zone *metrics;
     const struct bank_zone *banks;
+    const struct offenders_zone *offenders;
     const char *prefix;        /* as given to -p; copied */
     const char *version;       /* copied */
     const struct ctl_ops *ops; /* borrowed */

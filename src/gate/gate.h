@@ -19,6 +19,7 @@
 #include "shm/bank.h"
 #include "shm/control.h"
 #include "table/limit.h"
+#include "table/offenders.h"
 
 struct ban_zone;
 
@@ -30,6 +31,7 @@ struct gate_context {
     struct metric_block *metrics;  /* this worker's block: the gate is its only writer */
     struct access_ring *ring;      /* this worker's ring */
     struct limit_worker limits;    /* its way to the limit zone */
+    struct offenders offenders;    /* its list of who the limits refuse */
     struct ban_zone *bans;         /* whom operators shut out */
     unsigned worker;               /* its slot */
 };

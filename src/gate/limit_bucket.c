@@ -5,18 +5,26 @@
 
 #include "base/hash.h"
 
+unsigned limit_mask_address(const uint8_t client[16], const struct conf_rate_limit *l,
+                            uint8_t addr[16])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    unsigned bits = l->ipv6_prefix;
+
+    memcpy(addr, client, 16);
+    if (memcmp(addr, mapped, sizeof(mapped)) == 0)
+        bits = 96 + l->ipv4_prefix;
+    for (unsigned i = bits / 8; i < 16; i++)
+        addr[i] = (uint8_t)(i == bits / 8 ? addr[i] & ~(0xffu >> bits % 8) : 0);
+    return bits;
+}
+
 uint64_t limit_hash_address(const uint8_t client[16], const struct conf_rate_limit *l,
                             uint64_t seed)
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     uint8_t addr[16];
-    unsigned bits = l->ipv6_prefix;
 
-    memcpy(addr, client, sizeof(addr));
-    if (memcmp(addr, mapped, sizeof(mapped)) == 0)
-        bits = 96 + l->ipv4_prefix;
-    for (unsigned i = bits / 8; i < sizeof(addr); i++)
-        addr[i] = (uint8_t)(i == bits / 8 ? addr[i] & ~(0xffu >> bits % 8) : 0);
+    limit_mask_address(client, l, addr);
     return hash64(slice_of((const char *)addr, sizeof(addr)), seed);
 }
 

@@ -13,6 +13,9 @@
 
 #define LIMIT_TICKS_PER_S (NS_PER_S * LIMIT_TICKS_PER_NS)
 
+/* The address as the limit counts it, bits behind its prefix cleared; the prefix, of 128 bits. */
+unsigned limit_mask_address(const uint8_t client[16], const struct conf_rate_limit *l,
+                            uint8_t addr[16]);
 /* Hashes of a key are chained over its parts; these take the next part. An address counts by the
  * limit's prefixes. */
 uint64_t limit_hash_address(const uint8_t addr[16], const struct conf_rate_limit *l, uint64_t seed);

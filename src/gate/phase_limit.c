@@ -24,6 +24,7 @@ struct asked {
     struct shared_look look[CONF_ROUTE_LIMITS];
     struct limit_ask ask[CONF_ROUTE_LIMITS];
     const struct conf_rate_limit *conf[CONF_ROUTE_LIMITS];
+    const struct conf_route_limit *route[CONF_ROUTE_LIMITS];
     unsigned n, enforced;
 };
 
@@ -99,6 +100,7 @@ static void ask_add(const struct gate_request *q, const struct conf_route_limit 
         .charge = info->charge,
         .overflow = l->stat,
     };
+    all->route[all->n] = rl;
     all->conf[all->n++] = l;
     all->enforced += l->mode == CONF_ENFORCE;
 }
@@ -181,7 +183,7 @@ static void count(const struct gate_request *q, const struct conf_rate_limit *l,
 }
 
 /* 429 that names the limits it went against, and says when to come back. */
-static enum phase_verdict refuse(struct gate_request *q, const struct asked *all)
+static enum phase_verdict refuse(struct gate_request *q, const struct asked *all, uint64_t now_ns)
 {
     struct refusal why = {.status = 429, .reason = "rate-limited"};
     struct slice names[CONF_ROUTE_LIMITS];
@@ -193,6 +195,7 @@ static enum phase_verdict refuse(struct gate_request *q, const struct asked *all
         if (all->ask[i].allowed)
             continue;
         count(q, all->conf[i], &all->ask[i], LIMIT_DENIED);
+        limit_offended(q, all->route[i], all->ask[i].fingerprint, now_ns);
         names[n++] = conf_slice(q->gen->root, all->conf[i]->name);
         wait = all->ask[i].wait > wait ? all->ask[i].wait : wait;
     }
@@ -257,6 +260,8 @@ static void watch(struct gate_request *q, struct asked *all, uint64_t now_ns)
         if (ok)
             take_shared(q, all, i, i + 1, now_ns);
         count(q, all->conf[i], &all->ask[i], ok ? LIMIT_ALLOWED : LIMIT_SHADOW_DENIED);
+        if (!ok)
+            limit_offended(q, all->route[i], all->ask[i].fingerprint, now_ns);
     }
 }
 
@@ -274,7 +279,7 @@ enum phase_verdict phase_limit(struct gate_request *q)
     now_ns = clock_mono_ns();
     if (!take_all(q, &all, now_ns)) {
         tell(q, &all);
-        return refuse(q, &all);
+        return refuse(q, &all, now_ns);
     }
     for (unsigned i = 0; i < all.enforced; i++)
         count(q, all.conf[i], &all.ask[i], LIMIT_ALLOWED);

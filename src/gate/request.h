@@ -146,6 +146,10 @@ struct gate_request {
 #include "gate/phases.def"
 #undef PHASE
 
+/* limit_key.c: the limit has refused q, or would have. */
+void limit_offended(const struct gate_request *q, const struct conf_route_limit *rl,
+                    uint64_t fingerprint, uint64_t now_ns);
+
 /* phase_limit.c: the limits of a configuration for the table. False when memory is out. */
 bool limits_prepare(struct gate *g, struct generation *gen);
 

@@ -214,6 +214,7 @@ bool control_open(struct master *m, struct buf *err)
         .control = m->control,
         .metrics = m->metrics,
         .banks = m->banks,
+        .offenders = m->offenders,
         .prefix = m->options->prefix,
         .version = PACKAGE_VERSION,
         .ops = &ops,

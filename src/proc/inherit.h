@@ -15,6 +15,7 @@
 #include "shm/control.h"
 #include "table/ban.h"
 #include "table/limit.h"
+#include "table/offenders.h"
 
 struct inherited {
     unsigned slot;        /* index in control.slots */
@@ -25,6 +26,7 @@ struct inherited {
     struct ring_zone *rings;
     struct limit_zone *limits;
     struct ban_zone *bans;
+    struct offenders_zone *offenders;
     int channel;                        /* proc/channel.h; EOF: the master is gone */
     const int *listeners;               /* worker: one socket per listen address, the slot's own */
     const struct conf_listener *listen; /* what they are, in the same order */

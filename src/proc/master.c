@@ -252,6 +252,9 @@ static bool create_zones(struct master *m)
     if (rc == 0)
         rc = zone_create(&m->limit_zone, "limit", LIMIT_LAYOUT, limit_zone_size(LIMIT_SET_BITS));
     if (rc == 0)
+        rc = zone_create(&m->offenders_zone, "offenders", OFFENDERS_LAYOUT,
+                         sizeof(struct offenders_zone));
+    if (rc == 0)
         rc = bans_open(&m->bans, m->process->bans_state);
     if (rc < 0) {
         buf_printf(&err, "cannot create shared memory: %s", strerror(-rc));
@@ -262,6 +265,7 @@ static bool create_zones(struct master *m)
     m->metrics = (struct metric_zone *)m->metric_zone.head;
     m->rings = (struct ring_zone *)m->ring_zone.head;
     m->limits = (struct limit_zone *)m->limit_zone.head;
+    m->offenders = (struct offenders_zone *)m->offenders_zone.head;
     return true;
 }
 
@@ -418,6 +422,7 @@ static void close_all(struct master *m)
     zone_close(&m->metric_zone);
     zone_close(&m->ring_zone);
     zone_close(&m->limit_zone);
+    zone_close(&m->offenders_zone);
     for (unsigned i = 0; i < CONTROL_ENDPOINTS; i++)
         free(m->endpoints[i].address);
 }
@@ -429,7 +434,7 @@ static void master_init(struct master *m, const struct master_options *options, 
     m->admin_fd = m->ctl_fd = m->signal_fd = m->pidfile.fd = -1;
     m->control_zone.fd = m->bank_zone.fd = m->metric_zone.fd = m->ring_zone.fd = m->limit_zone.fd =
         -1;
-    m->bans.handle.fd = -1;
+    m->bans.handle.fd = m->offenders_zone.fd = -1;
     list_init(&m->adoptions);
     changes_init(m);
     m->audit.fd = -1;

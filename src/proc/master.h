@@ -100,6 +100,8 @@ struct master {
     struct ring_zone *rings;
     struct limit_zone *limits;
     struct bans bans;
+    struct zone offenders_zone;
+    struct offenders_zone *offenders;
     struct listeners listeners;
     int admin_fd; /* -1: off */
     char admin_bound[LISTENER_TEXT];

@@ -140,6 +140,7 @@ static void run_child(struct supervised *s, int channel)
         .rings = m->rings,
         .limits = m->limits,
         .bans = m->bans.zone,
+        .offenders = m->offenders,
         .channel = channel,
         .admin_listener = worker ? -1 : m->admin_fd,
         .access_log = m->process->log_access,

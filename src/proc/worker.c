@@ -173,6 +173,7 @@ static void open_gate(struct worker *w)
         .control = in->control,
         .metrics = &in->metrics->blocks[in->slot],
         .ring = &in->rings->rings[in->slot],
+        .offenders = {&in->offenders->slab[in->slot], in->incarnation},
         .bans = in->bans,
         .worker = in->slot,
         .limits = {.zone = in->limits,

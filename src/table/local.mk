@@ -1,7 +1,7 @@
 noinst_LIBRARIES += src/table/libtable.a
 src_table_libtable_a_SOURCES = \
 	%D%/ban.c %D%/ban.h %D%/ban_book.c %D%/ban_book.h %D%/ban_image.c %D%/ban_image.h %D%/ban_text.c \
-	%D%/lease.c %D%/limit.c %D%/limit.h
+	%D%/lease.c %D%/limit.c %D%/limit.h %D%/offenders.c %D%/offenders.h
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/table/test_limit
@@ -40,3 +40,22 @@ tests_proc_kill_ban_SOURCES = tests/proc/kill_ban.c tests/proc/killstep.c tests/
 tests_proc_kill_ban_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proc
 tests_proc_kill_ban_LDADD = src/table/libtable.a src/shm/libshm.a src/base/libbase.a -lxxhash $(ATOMIC_LIBS)
 TESTS += tests/proc/kill_ban
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/table/test_offenders
+tests_unit_table_test_offenders_SOURCES = tests/unit/table/test_offenders.c
+tests_unit_table_test_offenders_CFLAGS = $(UNIT_CFLAGS) -pthread
+tests_unit_table_test_offenders_LDADD = src/table/libtable.a src/shm/libshm.a src/base/libbase.a $(UNIT_LIBS) -lxxhash -lpthread $(ATOMIC_LIBS)
+TESTS += tests/unit/table/test_offenders
+endif
+
+check_PROGRAMS += tests/proc/kill_offenders
+tests_proc_kill_offenders_SOURCES = tests/proc/kill_offenders.c tests/proc/killstep.c tests/proc/killstep.h
+tests_proc_kill_offenders_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proc
+tests_proc_kill_offenders_LDADD = src/table/libtable.a src/shm/libshm.a src/base/libbase.a -lxxhash $(ATOMIC_LIBS)
+TESTS += tests/proc/kill_offenders
+
+# What a refusal pays for the list of who is refused most.
+check_PROGRAMS += tests/unit/table/bench_offenders
+tests_unit_table_bench_offenders_SOURCES = tests/unit/table/bench_offenders.c
+tests_unit_table_bench_offenders_LDADD = src/table/libtable.a src/shm/libshm.a src/base/libbase.a -lxxhash $(ATOMIC_LIBS)
