@@ -29,7 +29,8 @@ struct inherited {
     struct offenders_zone *offenders;
     int channel;                        /* proc/channel.h; EOF: the master is gone */
     const int *listeners;               /* worker: one socket per listen address, the slot's own */
-    const struct conf_listener *listen; /* what they are, in the same order */
+    const struct listeners *addresses;  /* all of them: listeners_kind */
+    const struct conf_listener *listen; /* what they were opened from */
     unsigned listeners_n;
     int admin_listener;     /* keeper; -1: admin.address is "" */
     const char *access_log; /* keeper; NULL: no access log */

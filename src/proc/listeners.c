@@ -135,6 +135,21 @@ bool listeners_open(struct listeners *l, const struct conf_listener *from, unsig
     return true;
 }
 
+enum conf_listener_kind listeners_kind(const struct listeners *l, const struct conf_listener *from,
+                                       int fd)
+{
+    struct place p = {.len = sizeof p.addr};
+    char text[LISTENER_TEXT];
+
+    if (getsockname(fd, (struct sockaddr *)&p.addr, &p.len) < 0)
+        return CONF_LISTEN_HTTP;
+    place_print(&p, text);
+    for (unsigned a = 0; a < l->addresses; a++)
+        if (strcmp(l->bound[a], text) == 0)
+            return from[a].kind;
+    return CONF_LISTEN_HTTP;
+}
+
 void listeners_close(struct listeners *l)
 {
     for (unsigned i = 0; l->fds != NULL && i < l->addresses * l->slots; i++)

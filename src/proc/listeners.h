@@ -28,6 +28,9 @@ struct listeners {
  */
 bool listeners_open(struct listeners *l, const struct conf_listener *from, unsigned n,
                     unsigned slots, bool probe, struct buf *err);
+/* What a socket of l is for, by the address it is bound to. `from`: as given to listeners_open. */
+enum conf_listener_kind listeners_kind(const struct listeners *l, const struct conf_listener *from,
+                                       int fd);
 void listeners_close(struct listeners *l);
 
 /* One TCP socket that is not shared, for the admin address; -1 with a message in err. */

@@ -155,6 +155,7 @@ static void run_child(struct supervised *s, int channel)
     if (worker) {
         in.listeners = &m->listeners.fds[s->slot * m->listeners.addresses];
         in.listeners_n = m->listeners.addresses;
+        in.addresses = &m->listeners;
         in.listen = m->process->listeners;
         child_descriptors(m, channel, in.listeners, in.listeners_n);
         exit(worker_run(&in));

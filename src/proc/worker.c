@@ -21,10 +21,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "conf/compiled.h"
-#include "conf/conf.h"
 #include "gate/gate.h"
 #include "proc/channel.h"
 #include "proc/child.h"
+#include "proc/listeners.h"
 #include "proc/title.h"
 
 struct worker {
@@ -188,8 +188,10 @@ static void open_gate(struct worker *w)
     }
     apply_log_level(first);
     for (unsigned i = 0; i < in->listeners_n; i++) {
-        int rc = in->listen[i].kind == CONF_LISTEN_RLS ? gate_listen_rls(w->gate, in->listeners[i])
-                                                       : gate_listen(w->gate, in->listeners[i]);
+        int fd = in->listeners[i];
+        int rc = listeners_kind(in->addresses, in->listen, fd) == CONF_LISTEN_RLS
+                     ? gate_listen_rls(w->gate, fd)
+                     : gate_listen(w->gate, fd);
         if (rc < 0) {
             log_error("cannot accept connections: %s", strerror(-rc));
             exit(1);

@@ -195,7 +195,10 @@ def test_hits(service):
     status = asker.call(request).statuses[0]
     assert status.code == OK and status.limit_remaining == 1
     assert asker.code([("user", "eve")]) == OK
-    assert asker.code([("generic_key", "big")], hits=2**32 - 1) == OVER_LIMIT
+    nearly = (2**64 - 1) // (900 * 16 * 10**9)  # one more overflows 64 bits of ticks
+    for hits in (nearly, nearly + 1, 2**32 - 1):
+        assert asker.code([("user", "fay")], hits=hits) == OVER_LIMIT
+        assert asker.code([("generic_key", "big")], hits=hits) == OVER_LIMIT
     status = asker.ask([("generic_key", "big")], hits=5).statuses[0]
     assert status.limit_remaining == 40  # cost 2
     assert (status.current_limit.requests_per_unit, status.current_limit.unit) == (10, 1)
@@ -259,11 +262,23 @@ def test_reload_and_death(service):
 
 
 def test_drain_and_back(service):
+    """The workers are kept by requests that are not complete: the same ones answer again."""
     gateway, asker = service
+    workers = gateway.processes("worker")
     assert asker.code([("user", "ida")]) == OK
-    gateway.ctl("drain")
+    held = [gateway.client.connect() for _ in range(24)]
+    for c in held:
+        c.send(b"GET /hello HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab")
+    wait_for(lambda: all(w["requests"] > 0 for w in gateway.ctl_json("show", "workers")["data"][:2]),
+             "requests in every worker")
+    gateway.ctl("drain", "--wait", "0s", check=None)
+    wait_for(lambda: all(w["state"] == "draining" for w in gateway.ctl_json("show", "workers")["data"][:2]),
+             "the drain")
     gateway.ctl("reload")
     gateway.wait_ready()
+    assert gateway.processes("worker") == workers
+    for c in held:
+        c.close()
     assert asker.fresh()(asker.request([("user", "ida")])).statuses[0].limit_remaining == 2
 
 
