@@ -153,7 +153,7 @@ def test_fixed_limit_is_exact(start):
     held = [gateway.client.connect() for _ in range(3)]
     for c in held:
         c.send(b"GET /up/held HTTP/1.1\r\nHost: h\r\n\r\n")
-    in_flight_is(gateway, 3)
+    wait_for(lambda: service.at_once == 3, "the calls")
     answer = gateway.client.get("/up/x")
     assert_problem(answer, 503, "overloaded")
     assert answer.header("Retry-After") == "1"

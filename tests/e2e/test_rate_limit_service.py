@@ -267,8 +267,9 @@ def test_drain_and_back(service):
     workers = gateway.processes("worker")
     assert asker.code([("user", "ida")]) == OK
     held = [gateway.client.connect() for _ in range(24)]
-    for c in held:
-        c.send(b"GET /hello HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab")
+    for i, c in enumerate(held):
+        c.send(b"GET /hello HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 192.0.2.%d\r\n"
+               b"Content-Length: 5\r\n\r\nab" % i)
     wait_for(lambda: all(w["requests"] > 0 for w in gateway.ctl_json("show", "workers")["data"][:2]),
              "requests in every worker")
     gateway.ctl("drain", "--wait", "0s", check=None)
