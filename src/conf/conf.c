@@ -65,6 +65,13 @@ struct conf *conf_derive(const struct conf *base, const struct conf_overlay *ove
     return build(base->file, &base->options, inputs_get(base->inputs), base, overlay, errors);
 }
 
+struct conf *conf_derive_edited(const struct conf *base, const char *file, struct slice text,
+                                struct buf *errors)
+{
+    return build(base->file, &base->options, inputs_with(base->inputs, file, text), base, NULL,
+                 errors);
+}
+
 struct conf *conf_load(const char *file, const char *prefix, struct buf *errors)
 {
     const struct conf_options o = {.prefix = prefix};

@@ -107,6 +107,22 @@ static size_t column_offset(struct slice line, uint32_t column)
     return off;
 }
 
+size_t diag_offset(const struct diag_source *s, struct conf_pos at)
+{
+    struct slice line = diag_line(s, at.line);
+
+    return line.p == NULL ? s->n : (size_t)(line.p - s->text) + column_offset(line, at.column);
+}
+
+char *diag_source_copy(const struct diag_source *s)
+{
+    char *copy = xmalloc(s->n + 1);
+
+    memcpy(copy, s->text, s->n);
+    copy[s->n] = '\0';
+    return copy;
+}
+
 struct conf_pos diag_inside(const struct diag *d, struct conf_pos at, struct slice text, size_t off)
 {
     struct slice line;

@@ -75,6 +75,11 @@ void diag_origin(const struct diag *d, struct conf_pos at, struct buf *out);
 /* The line without its end, {NULL, 0} when there is no such line. */
 struct slice diag_line(const struct diag_source *s, uint32_t line);
 
+/* Bytes before a place of the source; its end where it has no such place. */
+size_t diag_offset(const struct diag_source *s, struct conf_pos at);
+/* A copy of the text with a NUL behind it; to be freed. */
+char *diag_source_copy(const struct diag_source *s);
+
 /* Nearest of the candidates by edit distance, if one is near enough to be meant. */
 struct suggest {
     struct slice word, best; /* borrowed */

@@ -70,6 +70,24 @@ static const struct input *add(struct inputs *all, const char *name, struct inpu
     return in;
 }
 
+struct inputs *inputs_with(const struct inputs *in, const char *path, struct slice content)
+{
+    struct inputs *copy = inputs_new();
+
+    for (const struct input *i = in->first; i != NULL; i = i->next) {
+        bool other = !i->list && strcmp(i->name, path) == 0;
+        struct slice bytes = other ? content : slice_of(i->bytes, i->n);
+        struct input one = *i;
+        one.n = bytes.n;
+        one.bytes = xmalloc(bytes.n + 1);
+        if (bytes.n > 0)
+            memcpy(one.bytes, bytes.p, bytes.n);
+        one.bytes[bytes.n] = '\0';
+        add(copy, i->name, one);
+    }
+    return copy;
+}
+
 /* All of an open file whose size is n; NULL with errno. It may have become shorter meanwhile. */
 static char *read_all(int fd, size_t *n)
 {

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/slice.h"
+
 struct input {
     char *name;  /* path as it was asked for, or pattern; owned */
     char *bytes; /* content; of a pattern: paths, each with its NUL. Owned; a NUL behind n */
@@ -29,6 +31,8 @@ struct inputs;
 struct inputs *inputs_new(void);
 struct inputs *inputs_get(struct inputs *in);
 void inputs_put(struct inputs **in);
+/* A copy in which a file that was read has this content instead. */
+struct inputs *inputs_with(const struct inputs *in, const char *path, struct slice content);
 
 /* The whole of a regular file: as it was at the first call. NULL with errno. Borrowed. */
 const struct input *input_file(struct inputs *all, const char *path);

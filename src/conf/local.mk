@@ -1,6 +1,6 @@
 noinst_LIBRARIES += src/conf/libconf.a
 src_conf_libconf_a_SOURCES = \
-	%D%/inputs.c %D%/inputs.h %D%/overlay.c %D%/overlay.h \
+	%D%/inputs.c %D%/inputs.h %D%/overlay.c %D%/overlay.h %D%/edit.c %D%/edit.h %D%/save.c %D%/save.h \
 	%D%/check.c %D%/cidr.c %D%/compile.c %D%/compiled.h %D%/concurrency.c %D%/conf.c %D%/conf.h %D%/defaults.c \
 	%D%/diag.c %D%/diag.h %D%/limits.c %D%/load.c %D%/paths.c %D%/process.c %D%/redis.c %D%/reference.c %D%/resolve.c %D%/rls.c \
 	%D%/router.c %D%/router.h %D%/router_build.c %D%/router_index.h %D%/router_template.c \
@@ -47,6 +47,11 @@ tests_unit_conf_test_split_SOURCES = tests/unit/conf/test_split.c tests/unit/con
 tests_unit_conf_test_split_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_split_LDADD = $(CONF_TEST_LIBS) -lm
 TESTS += tests/unit/conf/test_split
+check_PROGRAMS += tests/unit/conf/test_save
+tests_unit_conf_test_save_SOURCES = tests/unit/conf/test_save.c tests/unit/conf/fake_schema.c
+tests_unit_conf_test_save_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_conf_test_save_LDADD = $(CONF_TEST_LIBS)
+TESTS += tests/unit/conf/test_save
 TESTS += tests/unit/conf/test_overlay
 endif
 

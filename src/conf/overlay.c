@@ -84,6 +84,13 @@ static struct node *walk(struct node *n, struct slice rest, struct lost *lost)
     return is_collection(n) ? walk_element(n, rest, lost) : walk_key(n, rest, lost);
 }
 
+struct node *conf_node(const struct conf *c, const char *path)
+{
+    struct lost lost = {0};
+
+    return walk(c->root, slice_str(path), &lost);
+}
+
 /* What should have stood where the walk failed. */
 static void suggest(const struct lost *lost, struct buf *hint)
 {
@@ -145,8 +152,7 @@ enum conf_changeable conf_changeable(const struct conf *c, const char *path, str
 
 bool conf_value(const struct conf *c, const char *path, struct buf *out)
 {
-    struct lost lost = {0};
-    const struct node *n = walk(c->root, slice_str(path), &lost);
+    const struct node *n = conf_node(c, path);
 
     if (n == NULL || setting_is_group(n->id))
         return false;
@@ -241,10 +247,9 @@ void conf_apply_overlay(struct conf *c, const struct conf_overlay *overlay)
         const struct conf_runtime_value *o = &overlay->all[i];
         struct conf_pos at = place(c, o);
         struct buf why = {0}, hint = {0};
-        struct lost lost = {0};
 
         if (conf_changeable(c, o->path, &why, &hint) == CONF_CHANGEABLE)
-            set_value(c, walk(c->root, slice_str(o->path), &lost), at, o->value);
+            set_value(c, conf_node(c, o->path), at, o->value);
         else
             diag_error(&c->diag, at, hint.n > 0 ? buf_cstr(&hint) : NULL, "%s", buf_cstr(&why));
         buf_free(&why);

@@ -93,6 +93,10 @@ void *conf_alloc(struct conf *c, size_t n);
 char *conf_dup(struct conf *c, struct slice s);
 char *conf_printf(struct conf *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* conf.c: as base was loaded, but with another text of one of its files. */
+struct conf *conf_derive_edited(const struct conf *base, const char *file, struct slice text,
+                                struct buf *errors);
+
 struct yaml_node;
 
 /* load.c: fills the tree from the main file, what it includes and the overlay (NULL: none); errors
@@ -101,6 +105,7 @@ void conf_load_tree(struct conf *c, const struct conf_overlay *overlay);
 /* One setting. */
 void conf_fill(struct conf *c, struct node *n, const struct yaml_node *y);
 /* overlay.c */
+struct node *conf_node(const struct conf *c, const char *path); /* NULL: no such setting */
 void conf_apply_overlay(struct conf *c, const struct conf_overlay *overlay);
 /* defaults.c: after the last file. */
 void conf_fill_defaults(struct conf *c);

@@ -170,6 +170,7 @@ static struct yaml_node *read_node(struct loader *l, unsigned depth)
     if (l->event.type == YAML_MAPPING_START_EVENT)
         return read_items(l, YAML_MAP, YAML_MAPPING_END_EVENT, depth);
     y = node_new(l);
+    y->end_line = (uint32_t)l->event.end_mark.line + 1;
     y->plain = l->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     y->text = arena_dup(
         l->arena, slice_of((const char *)l->event.data.scalar.value, l->event.data.scalar.length));

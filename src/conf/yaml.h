@@ -16,6 +16,7 @@ struct yaml_node {
     enum yaml_kind kind;
     bool plain; /* scalar without quotes: may mean null */
     struct conf_pos at;
+    uint32_t end_line;        /* of a scalar: the line it ends on */
     struct slice text;        /* scalar; NUL behind it, not counted; in the arena */
     struct yaml_node **items; /* list: elements; map: key, value, key, value ... */
     unsigned n, cap;          /* of items */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Runtime changes: set, limit set, changes, changes revert; split set is in splits.c. The work is
- * the master's (ctl_ops).
+ * Runtime changes: set, limit set, changes with its revert and save; diff. Split set is in
+ * splits.c. The work is the master's (ctl_ops).
  */
 #include "config.h"
 
@@ -33,6 +33,8 @@ static json_t *outcome_row(const struct ctl_change_row *c)
     json_object_set_new(row, "old", text_or_null(c->old_value));
     json_object_set_new(row, "new", text_or_null(c->value));
     json_object_set_new(row, "until", time_or_null(c->until_real_ns));
+    if (c->where != NULL)
+        json_object_set_new(row, "saved", ctl_text(slice_str(c->where)));
     return row;
 }
 
@@ -76,8 +78,7 @@ static void on_changed(void *request, const struct ctl_change_outcome *o)
     if (r->held != NULL)
         json_object_update(data, r->held);
     doc = ctl_document(r->ctl, "change", data);
-    if (o->warning[0] != '\0')
-        ctl_document_warn(doc, "%s", o->warning);
+    ctl_document_warn_lines(doc, o->warning);
     if (o->incomplete)
         ctl_document_warn(doc, "only %u of %u processes use it yet: rushctl show workers",
                           o->processes_on_it, o->processes_total);
@@ -220,4 +221,45 @@ void ctl_do_CHANGES_REVERT(struct ctl_request *r)
 
     if (which(r, &o.id))
         ctl_order_change(r, &o);
+}
+
+void ctl_do_CHANGES_SAVE(struct ctl_request *r)
+{
+    struct ctl_change_order o = {.kind = CTL_CHANGE_SAVE};
+
+    if (which(r, &o.id))
+        ctl_order_change(r, &o);
+}
+
+static void on_diff(void *request, const struct ctl_diff *diff)
+{
+    struct ctl_request *r = request;
+    json_t *doc, *rows;
+
+    if (diff->errors[0] != '\0') {
+        doc = ctl_error_document(CTL_INVALID, "a reload would be refused", "");
+        json_object_set_new(json_object_get(doc, "error"), "details",
+                            ctl_text(slice_str(diff->errors)));
+        json_object_set_new(json_object_get(doc, "error"), "errors", ctl_error_list(diff->errors));
+        ctl_answer(r, doc);
+        return;
+    }
+    rows = json_array();
+    for (unsigned i = 0; i < diff->changes_n; i++) {
+        json_t *row = json_object();
+        json_object_set_new(row, "setting", text_or_null(diff->changes[i].path));
+        json_object_set_new(row, "old", text_or_null(diff->changes[i].old_text));
+        json_object_set_new(row, "new", text_or_null(diff->changes[i].new_text));
+        json_object_set_new(row, "applies",
+                            json_string(diff->changes[i].restart ? "restart" : "reload"));
+        json_array_append_new(rows, row);
+    }
+    doc = ctl_document(r->ctl, "diff", rows);
+    ctl_document_warn_lines(doc, diff->warnings);
+    ctl_answer(r, doc);
+}
+
+void ctl_do_DIFF(struct ctl_request *r)
+{
+    r->ctl->cfg.ops->diff(r->ctl->cfg.arg, on_diff, r);
 }

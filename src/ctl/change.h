@@ -7,11 +7,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "conf/conf.h"
 #include "ctl/errors.h"
 
 #define CTL_CHANGE_SETTINGS 16 /* that one command sets together or not at all */
 
-enum ctl_change_kind { CTL_CHANGE_SET, CTL_CHANGE_REVERT };
+enum ctl_change_kind { CTL_CHANGE_SET, CTL_CHANGE_REVERT, CTL_CHANGE_SAVE };
 
 struct ctl_change_order {
     enum ctl_change_kind kind;
@@ -22,7 +23,7 @@ struct ctl_change_order {
     uint64_t for_ns;    /* SET; 0: until reverted */
     const char *reason; /* SET; "" none */
     uid_t uid;          /* SET */
-    uint32_t id;        /* REVERT; 0: all of them */
+    uint32_t id;        /* REVERT, SAVE; 0: all of them */
     uint64_t wait_ns;   /* for the processes, as a reload's */
 };
 
@@ -31,10 +32,11 @@ struct ctl_change_row {
     uint32_t id;
     const char *path;
     const char *old_value; /* in a list of changes: what the file says; in an outcome: before it */
-    const char *value;     /* NULL: it ended, old_value is in force again */
+    const char *value;
     uint64_t since_real_ns, until_real_ns; /* until 0: until reverted */
     uid_t uid;
     const char *reason;
+    const char *where; /* "FILE:LINE" it was saved to; NULL: it was not */
 };
 
 /* Borrowed for the time of the callback. */
@@ -50,6 +52,16 @@ struct ctl_change_outcome {
     unsigned processes_on_it, processes_total;
     bool incomplete; /* published, but somebody did not report it in time */
 };
+
+/* What a reload would do. Borrowed for the time of the callback. */
+struct ctl_diff {
+    const char *errors; /* lines as check prints them; "": the files are valid */
+    const char *warnings;
+    const struct conf_change *changes;
+    unsigned changes_n;
+};
+
+typedef void ctl_diff_fn(void *request, const struct ctl_diff *diff);
 
 typedef void ctl_change_fn(void *request, const struct ctl_change_outcome *outcome);
 

@@ -118,6 +118,8 @@ struct ctl_ops {
     int (*ban_put)(void *arg, struct ban *list, size_t n, size_t *added, struct buf *why);
     size_t (*ban_remove)(void *arg, const struct ban_target *what, size_t n, struct buf *why);
     uint64_t (*ban_hits)(void *arg, const struct ban *ban, uint64_t *last_ns);
+    /* Loads the files, without publishing anything, and calls done before it returns. */
+    void (*diff)(void *arg, ctl_diff_fn *done, void *request);
 };
 
 struct ctl_config {

@@ -70,6 +70,12 @@ void ctl_document_warn(json_t *document, const char *fmt, ...)
     buf_free(&text);
 }
 
+void ctl_document_warn_lines(json_t *document, const char *text)
+{
+    for (size_t n; text != NULL && (n = strcspn(text, "\n")) > 0; text += n + (text[n] != '\0'))
+        ctl_document_warn(document, "%.*s", (int)n, text);
+}
+
 json_t *ctl_error_document(enum ctl_error error, const char *message, const char *hint)
 {
     json_t *e = json_object(), *d = json_object();

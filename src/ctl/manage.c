@@ -77,12 +77,6 @@ static unsigned number_of(const json_t *object, const char *key)
     return (unsigned)json_integer_value(json_object_get(object, key));
 }
 
-static void warn_lines(json_t *doc, const char *text)
-{
-    for (size_t n; text != NULL && (n = strcspn(text, "\n")) > 0; text += n + (text[n] != '\0'))
-        ctl_document_warn(doc, "%.*s", (int)n, text);
-}
-
 /* The answer to a reload that is in force; data (taken over) says in how many processes. */
 static void reload_answer(struct ctl_request *r, json_t *data, bool incomplete)
 {
@@ -105,7 +99,7 @@ static void reload_answer(struct ctl_request *r, json_t *data, bool incomplete)
         doc = ctl_document(r->ctl, r->inv.id == CMD_CONFIG_ROLLBACK ? "rollback" : "reload", data);
         if (r->inv.id == CMD_CONFIG_ROLLBACK && !json_is_null(json_object_get(data, "differs")))
             ctl_document_warn(doc, "the file is as it was: the next reload takes what it says");
-        warn_lines(doc, json_string_value(warnings));
+        ctl_document_warn_lines(doc, json_string_value(warnings));
         if (restart > 0)
             ctl_document_warn(doc, "%u changed setting%s not applied: needs a restart", restart,
                               restart == 1 ? " is" : "s are");

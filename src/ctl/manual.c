@@ -47,7 +47,7 @@ const char *manual_view(enum ctl_command_id id)
 
     if (id == CMD_STATUS)
         return "workers";
-    if (id == CMD_CHANGES)
+    if (id == CMD_CHANGES || id == CMD_DIFF)
         return words;
     return strncmp(words, "show ", 5) == 0 ? words + 5 : NULL;
 }

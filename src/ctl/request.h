@@ -84,6 +84,8 @@ json_t *ctl_differs_from_file(const struct ctl *c);
 json_t *ctl_document(const struct ctl *c, const char *name, json_t *data);
 void ctl_document_warn(json_t *document, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* A warning for each line; text may be NULL. */
+void ctl_document_warn_lines(json_t *document, const char *text);
 json_t *ctl_error_document(enum ctl_error error, const char *message, const char *hint);
 /* "2026-11-03T12:00:31Z" */
 json_t *ctl_time(uint64_t real_ns);

@@ -26,7 +26,9 @@ struct changes {
     struct change_set now; /* in force */
     struct change_set pending;
     bool has_pending;
+    bool ordered;            /* what is missing in it ended by an order, not by a reload */
     bool has_file;           /* pending is in the state file's successor, too */
+    bool stale, was_stale;   /* the state file says something else than now; before pending was */
     struct change_job *jobs; /* waiting, first come first served; owned */
     struct change_job *job;  /* being published; owned */
     struct loop_timer timer; /* the next expiry */

@@ -172,6 +172,11 @@ static uint64_t op_ban_hits(void *arg, const struct ban *ban, uint64_t *last_ns)
     return ban_hits(m->bans.zone, m->process->workers, ban->cell, ban->serial, last_ns);
 }
 
+static void op_diff(void *arg, ctl_diff_fn *done, void *request)
+{
+    reload_diff(arg, done, request);
+}
+
 static const struct ctl_ops ops = {
     .reload = op_reload,
     .rollback = op_rollback,
@@ -188,6 +193,7 @@ static const struct ctl_ops ops = {
     .ban_put = op_ban_put,
     .ban_remove = op_ban_remove,
     .ban_hits = op_ban_hits,
+    .diff = op_diff,
 };
 
 bool control_bind(struct master *m, struct buf *err)

@@ -81,6 +81,9 @@ struct origin_of {
  * before it. */
 void history_add(struct master *m, struct conf *conf, const struct origin_of *o,
                  const struct reload_report *changes);
+/* The current configuration has been made anew (taken over) from other files, with the same values:
+ * nothing is published. */
+void history_same(struct master *m, struct conf *conf);
 /* NULL: not kept. 0: the one that was in force before the current. */
 const struct kept *history_find(const struct master *m, uint64_t generation);
 const struct kept *history_current(const struct master *m);

@@ -126,6 +126,16 @@ void history_add(struct master *m, struct conf *conf, const struct origin_of *o,
     keep_banks(m);
 }
 
+void history_same(struct master *m, struct conf *conf)
+{
+    struct kept *k = &m->history.all[m->history.n - 1];
+
+    if (k->conf != m->boot)
+        conf_free(&k->conf);
+    k->conf = m->conf = conf;
+    k->changed = m->changes.now.n > 0;
+}
+
 const struct kept *history_find(const struct master *m, uint64_t generation)
 {
     const struct history *h = &m->history;

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += src/proc/libproc.a
 src_proc_libproc_a_SOURCES = \
 	%D%/adoption.c %D%/bans.c %D%/bans.h %D%/change_file.c %D%/change_set.c %D%/change_set.h %D%/changes.c %D%/changes.h \
+	%D%/changes_int.h %D%/changes_save.c %D%/changes_state.c %D%/diff.c \
 	%D%/channel.c %D%/channel.h %D%/child.c %D%/child.h %D%/control.c %D%/embedded.c %D%/endpoints.c \
 	%D%/generations.h %D%/history.c %D%/inherit.h %D%/keeper.c %D%/listeners.c %D%/listeners.h %D%/master.c %D%/master.h %D%/notify.c \
 	%D%/notify.h %D%/orphans.c %D%/orphans.h %D%/pidfile.c %D%/pidfile.h %D%/privileges.c \
@@ -22,4 +23,9 @@ tests_unit_proc_test_proc_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_proc_test_proc_LDADD = src/proc/libproc.a src/shm/libshm.a src/net/libnet.a src/base/libbase.a \
 	$(EVENT_LIBS) $(UNIT_LIBS)
 TESTS += tests/unit/proc/test_proc
+check_PROGRAMS += tests/unit/proc/test_change_set
+tests_unit_proc_test_change_set_SOURCES = tests/unit/proc/test_change_set.c
+tests_unit_proc_test_change_set_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_proc_test_change_set_LDADD = src/proc/libproc.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+TESTS += tests/unit/proc/test_change_set
 endif

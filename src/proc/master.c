@@ -443,6 +443,8 @@ static void master_init(struct master *m, const struct master_options *options, 
 static void master_free(struct master *m)
 {
     orphans_free(&m->orphans);
+    if (m->history.n == 0 && m->conf != m->boot)
+        conf_free(&m->conf); /* it never came into force */
     history_fini(m);
     conf_free(&m->boot);
     free(m);

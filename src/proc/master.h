@@ -186,6 +186,9 @@ void reload_conf(struct master *m, struct conf *next, uint64_t wait_ns, reload_d
                  void *arg);
 void reload_fini(struct master *m);
 
+/* diff.c: what a reload would do, without doing it. */
+void reload_diff(struct master *m, ctl_diff_fn *done, void *request);
+
 /* stop.c */
 void stop_begin(struct master *m, bool fast);
 void stop_progress(struct master *m);

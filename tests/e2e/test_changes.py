@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Runtime changes: over the file, in all workers, with an end, remembered, told to the audit log."""
 
+import getpass
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -326,3 +328,190 @@ def test_completion(limits):
     assert offered("limit", "set", "") == ["few"]
     assert offered("set", "limits.few.r") == ["limits.few.rate"]
     assert "--for" in offered("limit", "set", "--")
+
+
+# ---- into the file ----
+
+TEXT = """\
+# The big sale.
+workers: 2
+user: {user}
+listen: [{{name: public, address: "127.0.0.1:{port}"}}]
+admin: {{address: "127.0.0.1:{admin}"}}   # metrics
+
+http:
+    # for old proxies
+    max_line: 4k        # bytes
+
+limits:
+  few: {{key: client_ip, rate: 1/h}}      # by address
+  many:
+    key: constant
+    rate: '100/s' # all together
+include: ["more/*.yaml"]
+routes:
+  - name: limited
+    match: {{path: /limited}}
+    limits: [few]
+    respond:
+      status: 200
+      body: |
+        in
+        two lines
+  - match: {{path: /other}}
+    limits: [few, many]
+    name: "other"
+    respond: {{status: 200, body: "${{WORD:-word}}"}}
+"""
+
+
+@pytest.fixture
+def filed(make_gateway):
+    gateway = make_gateway(base=plain_config())
+    text = TEXT.format(user=getpass.getuser(), port=gateway.port, admin=gateway.admin_port)
+    os.mkdir(gateway.path("more"))
+    with open(gateway.path("more", "a.yaml"), "w") as f:
+        f.write("log:\n  level: notice\n")
+    gateway.write_config(text=text)
+    gateway.text = text
+    return gateway.start()
+
+
+def read(path):
+    with open(path) as f:
+        return f.read()
+
+
+def test_save_in_place(filed):
+    os.chmod(filed.file, 0o640)
+    filed.ctl("limit", "set", "few", "2/h", "--burst", "7", "--shadow")
+    filed.ctl("limit", "set", "many", "90/s", "--shadow")
+    filed.ctl("set", "http.max_line", "5k")
+    filed.ctl("set", "http.server_name", "a \"b\"")
+    filed.ctl("set", "log.level", "info")
+    filed.ctl("set", "routes[other].respond.status", "404")
+    generation = filed.ctl_json("status")["generation"]
+    text = filed.ctl("changes", "save", "--all", "--reason", "good ones").stdout
+    assert f"in {filed.file}:9" in text
+    want = filed.text
+    for old, new in [
+            ("rate: 1/h}", "rate: 2/h, burst: 7, mode: shadow}"),
+            ("'100/s' # all together", '"90/s" # all together\n    mode: shadow'),
+            ("max_line: 4k        # bytes", 'max_line: 5k        # bytes\n    server_name: "a \\"b\\""'),
+            ("{status: 200, body: \"${", "{status: 404, body: \"${")]:
+        assert old in want
+        want = want.replace(old, new)
+    assert read(filed.file) == want
+    assert read(filed.path("more", "a.yaml")) == "log:\n  level: info\n"
+    assert os.stat(filed.file).st_mode & 0o777 == 0o640
+    assert os.listdir(filed.prefix).count("rushgate.yaml") == 1
+    assert not [n for n in os.listdir(filed.prefix) if n.startswith(".")]
+    # Nothing is published, nothing differs, and the origin is the file.
+    assert changes(filed) == {} and filed.ctl_json("status")["generation"] == generation
+    assert value(filed, "limits.few.rate", "origin").startswith(filed.file)
+    assert filed.ctl("diff").stdout == "no differences\n"
+    assert filed.ctl_json("reload")["data"]["changes"] == []
+    assert audit(filed)[-2]["command"] == "changes save"
+    filed.stop()
+    filed.start()
+    assert changes(filed) == {}
+
+
+def test_save_one_of_two(filed):
+    filed.ctl("limit", "set", "few", "2/h")
+    filed.ctl("set", "http.max_line", "5k", "--for", "10m")
+    filed.ctl("changes", "save", "1")
+    assert read(filed.file) == filed.text.replace("1/h}", "2/h}")
+    assert list(changes(filed)) == ["http.max_line"]
+    assert changes(filed)["http.max_line"]["file_value"] == "4k"
+
+
+def test_save_refuses_a_file_that_was_edited(filed):
+    filed.ctl("limit", "set", "few", "2/h")
+    with open(filed.file, "a") as f:
+        f.write("# on my way\n")
+    error = filed.ctl_json("changes", "save", "--all", check=1)["error"]
+    assert "is not what was loaded" in error["message"] and "reload first" in error["hint"]
+    assert read(filed.file) == filed.text + "# on my way\n"
+    assert list(changes(filed)) == ["limits.few.rate"]
+    filed.ctl("reload")
+    filed.ctl("changes", "save", "--all")
+    assert "rate: 2/h}" in read(filed.file)
+
+
+@pytest.mark.parametrize("setting, text, why", [
+    ("routes[limited].respond.body", "one line", "spans several lines"),
+    ("routes[other].respond.body", "x", "from the environment"),
+    ("routes[limited].limits", "few, many", "it is a list"),
+])
+def test_save_that_has_no_place(filed, setting, text, why):
+    filed.ctl("set", setting, text)
+    filed.ctl("set", "http.max_line", "5k")
+    error = filed.ctl_json("changes", "save", "--all", check=1)["error"]
+    assert why in error["message"] and "by hand" in error["hint"]
+    assert read(filed.file) == filed.text and len(changes(filed)) == 2
+
+
+def test_save_keeps_a_link(filed):
+    os.rename(filed.file, filed.path("real.yaml"))
+    os.symlink("real.yaml", filed.file)
+    filed.ctl("limit", "set", "few", "2/h")
+    filed.ctl("changes", "save", "--all")
+    assert os.path.islink(filed.file) and "rate: 2/h}" in read(filed.path("real.yaml"))
+
+
+def test_save_into_json(limits):
+    """What tests write is JSON, which is YAML; it stays JSON."""
+    limits.ctl("limit", "set", "few", "2/h", "--shadow")
+    limits.ctl("changes", "save", "--all")
+    few = json.loads(read(limits.file))["limits"]["few"]
+    assert few == {"key": "client_ip", "rate": "2/h", "burst": 3, "mode": "shadow"}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts")
+def test_save_on_a_full_disk(filed):
+    """A file system without room: neither the file nor the state file is harmed."""
+    filed.ctl("limit", "set", "few", "2/h")
+    os.mkdir(filed.path("small"))
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", filed.path("small")],
+                          capture_output=True)
+    if done.returncode != 0:
+        pytest.skip("no mounts here")
+    try:
+        shutil.copy(filed.file, filed.path("small", "rushgate.yaml"))
+        os.unlink(filed.file)
+        os.symlink("small/rushgate.yaml", filed.file)
+        fd = os.open(filed.path("small", "fill"), os.O_WRONLY | os.O_CREAT)
+        with pytest.raises(OSError):
+            while True:
+                os.write(fd, b"x" * 4096)
+        os.close(fd)
+        error = filed.ctl_json("changes", "save", "--all", check=1)["error"]
+        assert "cannot write" in error["message"] and "space" in error["message"]
+        assert read(filed.file) == filed.text
+        assert sorted(os.listdir(filed.path("small"))) == ["fill", "rushgate.yaml"]
+        assert list(changes(filed)) == ["limits.few.rate"]
+        os.unlink(filed.path("small", "fill"))
+        filed.ctl("changes", "save", "--all")
+        assert "rate: 2/h}" in read(filed.file)
+    finally:
+        subprocess.run(["umount", "-l", filed.path("small")], check=True)
+
+
+# ---- diff ----
+
+def test_diff(limits):
+    assert limits.ctl("diff").stdout == "no differences\n"
+    limits.ctl("limit", "set", "few", "2/h")
+    limits.write_config({"workers": 3, "http": {"server_name": "other"},
+                         "limits": {"few": {"rate": "9/h"}}})
+    rows = {r["setting"]: r for r in limits.ctl_json("diff", check=1)["data"]}
+    assert set(rows) == {"workers", "http.server_name"}
+    assert (rows["workers"]["new"], rows["workers"]["applies"]) == ("3", "restart")
+    assert (rows["http.server_name"]["old"], rows["http.server_name"]["applies"]) == \
+        ("rushgate", "reload")
+    assert changes(limits)["limits.few.rate"]["file_value"] == "1/h"  # nothing was loaded
+    limits.write_config(text="workrs: 1\n")
+    done = limits.ctl("diff", check=5)
+    assert 'unknown setting "workrs"' in done.stderr
+    assert limits.client.get("/hello").header("Server") == "rushgate"

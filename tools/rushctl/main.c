@@ -190,6 +190,7 @@ static bool restart_pending(const json_t *doc)
 static int finish(const struct options *o, const char *path, json_t *doc)
 {
     bool pending;
+    size_t differences;
     int status;
 
     if (document_is_error(doc))
@@ -199,7 +200,9 @@ static int finish(const struct options *o, const char *path, json_t *doc)
     if (o->inv.id == CMD_DRAIN && wait_of(o) > 0)
         return wait_for_workers(o, path, doc);
     pending = o->inv.flag[CTL_FLAG_STRICT] != NULL && restart_pending(doc);
+    differences = json_array_size(json_object_get(doc, "data")); /* before --filter */
     status = output_document(o, doc);
+    pending = pending || (o->inv.id == CMD_DIFF && differences > 0);
     return status == 0 && pending ? ctl_errors[CTL_REFUSED].exit_status : status;
 }
 

@@ -390,8 +390,14 @@ static void print_change(const json_t *doc, struct buf *out)
         add_value(out, ch, "new");
         if (json_is_string(json_object_get(ch, "until")))
             buf_printf(out, ", until %s", text_of(ch, "until"));
+        if (json_is_string(json_object_get(ch, "saved"))) {
+            buf_str(out, ", in ");
+            text_clean(out, slice_str(text_of(ch, "saved")));
+        }
         buf_char(out, '\n');
     }
+    if (json_integer_value(json_object_get(d, "processes_total")) == 0)
+        return; /* nothing was published */
     if (json_is_number(json_object_get(d, "moved_share")))
         buf_printf(out, "moves      %.1f %% of those who are dealt to its arms\n",
                    json_number_value(json_object_get(d, "moved_share")) * 100);
@@ -421,7 +427,11 @@ static void print_for_people(const struct options *o, const json_t *doc, struct 
     char view[32];
 
     document_view(doc, view);
-    if (json_is_array(data)) {
+    if (json_array_size(data) == 0 && strcmp(view, "diff") == 0) {
+        buf_str(out, "no differences\n");
+    } else if (json_array_size(data) == 0 && strcmp(view, "changes") == 0) {
+        buf_str(out, "no runtime changes\n");
+    } else if (json_is_array(data)) {
         table_write(out, view, data, o->value[OPT_FIELDS], &style);
         if (style.header)
             footer(out, doc);
