@@ -16,17 +16,15 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "gate/limit_bucket.h"
+#include "gate/limit_group.h"
 #include "gate/request.h"
 
 /* The limits of one request: first those that enforce. */
 struct asked {
-    struct shared_key key[CONF_ROUTE_LIMITS]; /* fingerprint 0: not shared */
-    struct shared_look look[CONF_ROUTE_LIMITS];
-    struct limit_ask ask[CONF_ROUTE_LIMITS];
-    const struct conf_rate_limit *conf[CONF_ROUTE_LIMITS];
+    struct limit_group set;
     const struct conf_route_limit *route[CONF_ROUTE_LIMITS];
-    unsigned n, enforced;
 };
+_Static_assert(CONF_ROUTE_LIMITS <= LIMIT_GROUP_MAX, "all limits of a route fit");
 
 bool limits_prepare(struct gate *g, struct generation *gen)
 {
@@ -87,22 +85,22 @@ static void ask_add(const struct gate_request *q, const struct conf_route_limit 
     const struct conf_rate_limit *l = &conf_rate_limits(q->gen->root)[rl->limit];
     const struct limit_info *info = &q->gen->limits[rl->limit];
 
-    all->key[all->n] = (struct shared_key){
+    all->set.key[all->set.n] = (struct shared_key){
         .fingerprint = info->shared_seed ? hash_key(q, l, rl, info->shared_seed) : 0,
         .limit = conf_slice(q->gen->root, l->name),
         .stat = l->stat,
         .lease = l->lease,
     };
-    all->ask[all->n] = (struct limit_ask){
+    all->set.ask[all->set.n] = (struct limit_ask){
         .fingerprint = hash_key(q, l, rl, info->seed),
         .interval = info->interval,
         .capacity = info->capacity,
         .charge = info->charge,
         .overflow = l->stat,
     };
-    all->route[all->n] = rl;
-    all->conf[all->n++] = l;
-    all->enforced += l->mode == CONF_ENFORCE;
+    all->route[all->set.n] = rl;
+    all->set.conf[all->set.n++] = l;
+    all->set.enforced += l->mode == CONF_ENFORCE;
 }
 
 /* --- what is told --- */
@@ -112,8 +110,8 @@ static unsigned tightest(const struct asked *all)
 {
     unsigned best = 0;
 
-    for (unsigned i = 1; i < all->enforced; i++) {
-        const struct limit_ask *a = &all->ask[i], *b = &all->ask[best];
+    for (unsigned i = 1; i < all->set.enforced; i++) {
+        const struct limit_ask *a = &all->set.ask[i], *b = &all->set.ask[best];
         if ((double)a->debt * (double)b->capacity > (double)b->debt * (double)a->capacity)
             best = i;
     }
@@ -125,18 +123,18 @@ static void ietf_headers(const struct gate_request *q, const struct asked *all, 
     const struct conf_root *root = q->gen->root;
 
     buf_str(b, "RateLimit-Policy: ");
-    for (unsigned i = 0; i < all->enforced; i++) {
+    for (unsigned i = 0; i < all->set.enforced; i++) {
         buf_add(b, ", ", i > 0 ? 2 : 0);
-        buf_slice(b, conf_slice(root, all->conf[i]->policy));
+        buf_slice(b, conf_slice(root, all->set.conf[i]->policy));
     }
     buf_str(b, "\r\nRateLimit: ");
-    for (unsigned i = 0; i < all->enforced; i++) {
+    for (unsigned i = 0; i < all->set.enforced; i++) {
         buf_str(b, i > 0 ? ", \"" : "\"");
-        buf_slice(b, conf_slice(root, all->conf[i]->name));
+        buf_slice(b, conf_slice(root, all->set.conf[i]->name));
         buf_str(b, "\";r=");
-        buf_u64(b, limit_tokens_left(&all->ask[i]));
+        buf_u64(b, limit_tokens_left(&all->set.ask[i]));
         buf_str(b, ";t=");
-        buf_u64(b, limit_seconds(all->ask[i].debt));
+        buf_u64(b, limit_seconds(all->set.ask[i].debt));
     }
     buf_str(b, "\r\n");
 }
@@ -146,11 +144,11 @@ static void legacy_headers(const struct asked *all, struct buf *b)
     unsigned i = tightest(all);
 
     buf_str(b, "X-RateLimit-Limit: ");
-    buf_u64(b, all->conf[i]->tokens);
+    buf_u64(b, all->set.conf[i]->tokens);
     buf_str(b, "\r\nX-RateLimit-Remaining: ");
-    buf_u64(b, limit_tokens_left(&all->ask[i]));
+    buf_u64(b, limit_tokens_left(&all->set.ask[i]));
     buf_str(b, "\r\nX-RateLimit-Reset: ");
-    buf_u64(b, limit_seconds(all->ask[i].debt));
+    buf_u64(b, limit_seconds(all->set.ask[i].debt));
     buf_str(b, "\r\n");
 }
 
@@ -162,7 +160,7 @@ static void tell(struct gate_request *q, const struct asked *all)
     struct buf *b = &q->gate->headers;
     char *copy;
 
-    if (form == CONF_OFF || all->enforced == 0)
+    if (form == CONF_OFF || all->set.enforced == 0)
         return;
     buf_clear(b);
     if (form != CONF_LEGACY)
@@ -191,13 +189,13 @@ static enum phase_verdict refuse(struct gate_request *q, const struct asked *all
     uint64_t wait = 0;
     char members[24 + CONF_ROUTE_LIMITS * 64];
 
-    for (unsigned i = 0; i < all->enforced; i++) {
-        if (all->ask[i].allowed)
+    for (unsigned i = 0; i < all->set.enforced; i++) {
+        if (all->set.ask[i].allowed)
             continue;
-        count(q, all->conf[i], &all->ask[i], LIMIT_DENIED);
-        limit_offended(q, all->route[i], all->ask[i].fingerprint, now_ns);
-        names[n++] = conf_slice(q->gen->root, all->conf[i]->name);
-        wait = all->ask[i].wait > wait ? all->ask[i].wait : wait;
+        count(q, all->set.conf[i], &all->set.ask[i], LIMIT_DENIED);
+        limit_offended(q, all->route[i], all->set.ask[i].fingerprint, now_ns);
+        names[n++] = conf_slice(q->gen->root, all->set.conf[i]->name);
+        wait = all->set.ask[i].wait > wait ? all->set.ask[i].wait : wait;
     }
     memcpy(members, "\"violated-policies\":[", 21);
     used = 21;
@@ -215,53 +213,13 @@ static enum phase_verdict refuse(struct gate_request *q, const struct asked *all
     return gate_refuse_with(q, &why);
 }
 
-/* --- limits that hosts share --- */
-
-/* Looks at those of asks first to end - 1 that are shared. False when one denies. */
-static bool look_shared(struct gate_request *q, struct asked *all, unsigned first, unsigned end,
-                        uint64_t now_ns)
-{
-    bool ok = true;
-
-    for (unsigned i = first; i < end; i++) {
-        all->ask[i].allowed = true;
-        if (all->key[i].fingerprint != 0)
-            ok = shared_limits_look(q->gate->shared, &all->key[i], &all->ask[i], now_ns,
-                                    &all->look[i]) &&
-                 ok;
-    }
-    return ok;
-}
-
-static void take_shared(struct gate_request *q, struct asked *all, unsigned first, unsigned end,
-                        uint64_t now_ns)
-{
-    for (unsigned i = first; i < end; i++)
-        if (all->key[i].fingerprint != 0)
-            shared_limits_take(q->gate->shared, &all->key[i], &all->ask[i], now_ns, &all->look[i]);
-}
-
-/* What all hosts know is asked first and taken last: it is this worker's own, so nothing can come
- * in between, and what it denies takes nothing from the host's buckets. */
-static bool take_all(struct gate_request *q, struct asked *all, uint64_t now_ns)
-{
-    if (!look_shared(q, all, 0, all->enforced, now_ns) ||
-        !limit_take_all(&q->gate->ctx.limits, all->ask, all->enforced, now_ns))
-        return false;
-    take_shared(q, all, 0, all->enforced, now_ns);
-    return true;
-}
-
 static void watch(struct gate_request *q, struct asked *all, uint64_t now_ns)
 {
-    for (unsigned i = all->enforced; i < all->n; i++) {
-        bool ok = look_shared(q, all, i, i + 1, now_ns) &&
-                  limit_lease_take(&q->gate->ctx.limits, &all->ask[i], now_ns);
-        if (ok)
-            take_shared(q, all, i, i + 1, now_ns);
-        count(q, all->conf[i], &all->ask[i], ok ? LIMIT_ALLOWED : LIMIT_SHADOW_DENIED);
+    for (unsigned i = all->set.enforced; i < all->set.n; i++) {
+        bool ok = limit_group_watch(q->gate, &all->set, i, now_ns);
+        count(q, all->set.conf[i], &all->set.ask[i], ok ? LIMIT_ALLOWED : LIMIT_SHADOW_DENIED);
         if (!ok)
-            limit_offended(q, all->route[i], all->ask[i].fingerprint, now_ns);
+            limit_offended(q, all->route[i], all->set.ask[i].fingerprint, now_ns);
     }
 }
 
@@ -273,16 +231,16 @@ enum phase_verdict phase_limit(struct gate_request *q)
 
     if (q->route->limits.n == 0)
         return PHASE_NEXT;
-    all.n = all.enforced = 0;
+    all.set.n = all.set.enforced = 0;
     for (uint32_t i = 0; i < q->route->limits.n && i < CONF_ROUTE_LIMITS; i++)
         ask_add(q, &limits[i], &all);
     now_ns = clock_mono_ns();
-    if (!take_all(q, &all, now_ns)) {
+    if (!limit_group_take(q->gate, &all.set, now_ns)) {
         tell(q, &all);
         return refuse(q, &all, now_ns);
     }
-    for (unsigned i = 0; i < all.enforced; i++)
-        count(q, all.conf[i], &all.ask[i], LIMIT_ALLOWED);
+    for (unsigned i = 0; i < all.set.enforced; i++)
+        count(q, all.set.conf[i], &all.set.ask[i], LIMIT_ALLOWED);
     tell(q, &all);
     watch(q, &all, now_ns);
     return PHASE_NEXT;

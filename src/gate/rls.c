@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "gate/limit_bucket.h"
+#include "gate/limit_group.h"
 #include "gate/request.h"
 #include "rpc/server.h"
 #include "rpc/status.h"
@@ -92,14 +93,12 @@ uint64_t rls_bucket(const struct conf_root *root, const struct conf_rls_rule *ru
 
 /* --- decisions --- */
 
-/* The buckets that a request asks for: those that enforce first, then in the order of the limits,
- * as everyone asks. */
 struct asked {
-    struct limit_ask ask[RLS_DESCRIPTORS];
+    struct limit_group set;
     uint32_t limit[RLS_DESCRIPTORS];      /* index in conf_root.rate_limits */
     unsigned descriptor[RLS_DESCRIPTORS]; /* index in the request */
-    unsigned n, enforced;
 };
+_Static_assert(RLS_DESCRIPTORS <= LIMIT_GROUP_MAX, "all descriptors of a request fit");
 
 static uint64_t charge_of(const struct limit_info *info, uint64_t hits)
 {
@@ -121,65 +120,77 @@ static bool before(const struct conf_root *root, uint32_t a, uint32_t b)
     return enforces(root, a) != enforces(root, b) ? enforces(root, a) : a < b;
 }
 
-static void ask_insert(struct asked *all, const struct conf_root *root, unsigned descriptor,
-                       uint32_t limit, struct limit_ask ask)
+/* Makes room at its place in the order of a group. */
+static unsigned place_for(struct asked *all, const struct conf_root *root, uint32_t limit)
 {
-    unsigned at = all->n++;
+    struct limit_group *s = &all->set;
+    unsigned at = s->n++;
 
     for (; at > 0 && before(root, limit, all->limit[at - 1]); at--) {
-        all->ask[at] = all->ask[at - 1];
+        s->key[at] = s->key[at - 1];
+        s->ask[at] = s->ask[at - 1];
+        s->conf[at] = s->conf[at - 1];
         all->limit[at] = all->limit[at - 1];
         all->descriptor[at] = all->descriptor[at - 1];
     }
-    all->ask[at] = ask;
-    all->limit[at] = limit;
+    s->enforced += enforces(root, limit);
+    return at;
+}
+
+static void ask_insert(struct asked *all, const struct generation *gen,
+                       const struct conf_rls_rule *rule, const struct rls_descriptor *d,
+                       unsigned descriptor)
+{
+    const struct conf_rate_limit *l = &conf_rate_limits(gen->root)[rule->limit];
+    const struct limit_info *info = &gen->limits[rule->limit];
+    unsigned at = place_for(all, gen->root, rule->limit);
+
+    all->set.key[at] = (struct shared_key){
+        .fingerprint = info->shared_seed ? rls_bucket(gen->root, rule, d, info->shared_seed) : 0,
+        .limit = conf_slice(gen->root, l->name),
+        .stat = l->stat,
+        .lease = l->lease,
+    };
+    all->set.ask[at] = (struct limit_ask){
+        .fingerprint = rls_bucket(gen->root, rule, d, info->seed),
+        .interval = info->interval,
+        .capacity = info->capacity,
+        .charge = charge_of(info, d->hits),
+        .overflow = l->stat,
+    };
+    all->set.conf[at] = l;
+    all->limit[at] = rule->limit;
     all->descriptor[at] = descriptor;
-    all->enforced += enforces(root, limit);
 }
 
 static void ask_all(const struct gate *g, const struct rls_request *r, struct asked *all)
 {
     const struct generation *gen = g->current;
 
-    all->n = all->enforced = 0;
+    all->set.n = all->set.enforced = 0;
     for (unsigned i = 0; i < r->n; i++) {
         const struct rls_descriptor *d = &r->descriptor[i];
         const struct conf_rls_rule *rule = rls_rule_find(gen->root, r->domain, d);
-        const struct limit_info *info;
-        if (rule == NULL) {
+        if (rule != NULL)
+            ask_insert(all, gen, rule, d, i);
+        else
             metric_add(&g->ctx.metrics->counter[METRIC_rls_unknown], 1);
-            continue;
-        }
-        info = &gen->limits[rule->limit];
-        ask_insert(all, gen->root, i, rule->limit,
-                   (struct limit_ask){
-                       .fingerprint = rls_bucket(gen->root, rule, d, info->seed),
-                       .interval = info->interval,
-                       .capacity = info->capacity,
-                       .charge = charge_of(info, d->hits),
-                       .overflow = conf_rate_limits(gen->root)[rule->limit].stat,
-                   });
     }
 }
 
 /* Takes from all that enforce or from none; then asks those that watch, where it was admitted. */
-static bool decide(struct gate *g, struct asked *all)
+static bool decide(struct gate *g, struct limit_group *s)
 {
     uint64_t now_ns = clock_mono_ns();
-    bool ok = limit_take_all(&g->ctx.limits, all->ask, all->enforced, now_ns);
-    unsigned asked = ok ? all->n : all->enforced;
+    bool ok = limit_group_take(g, s, now_ns);
 
-    for (unsigned i = 0; i < asked; i++) {
-        const struct conf_rate_limit *l = &conf_rate_limits(g->current->root)[all->limit[i]];
-        struct limit_ask *a = &all->ask[i];
-        bool watches = i >= all->enforced;
-        if (watches)
-            limit_lease_take(&g->ctx.limits, a, now_ns);
-        if (ok || !a->allowed)
-            limit_count(g->ctx.metrics, l, a,
-                        a->allowed ? LIMIT_ALLOWED
-                        : watches  ? LIMIT_SHADOW_DENIED
-                                   : LIMIT_DENIED);
+    for (unsigned i = 0; i < s->enforced; i++)
+        if (ok || !s->ask[i].allowed)
+            limit_count(g->ctx.metrics, s->conf[i], &s->ask[i], ok ? LIMIT_ALLOWED : LIMIT_DENIED);
+    for (unsigned i = s->enforced; ok && i < s->n; i++) {
+        bool within = limit_group_watch(g, s, i, now_ns);
+        limit_count(g->ctx.metrics, s->conf[i], &s->ask[i],
+                    within ? LIMIT_ALLOWED : LIMIT_SHADOW_DENIED);
     }
     return ok;
 }
@@ -188,10 +199,10 @@ static void statuses(const struct gate *g, const struct asked *all, struct rls_s
 {
     const struct conf_root *root = g->current->root;
 
-    for (unsigned i = 0; i < all->n; i++) {
-        const struct conf_rate_limit *l = &conf_rate_limits(root)[all->limit[i]];
-        const struct limit_ask *a = &all->ask[i];
-        bool over = i < all->enforced && !a->allowed;
+    for (unsigned i = 0; i < all->set.n; i++) {
+        const struct conf_rate_limit *l = all->set.conf[i];
+        const struct limit_ask *a = &all->set.ask[i];
+        bool over = i < all->set.enforced && !a->allowed;
         out[all->descriptor[i]] = (struct rls_status){
             .code = over ? RLS_OVER_LIMIT : RLS_OK,
             .limit = conf_slice(root, l->name),
@@ -207,9 +218,9 @@ static uint32_t longest_wait_s(const struct asked *all)
 {
     uint64_t wait = 0;
 
-    for (unsigned i = 0; i < all->enforced; i++)
-        if (!all->ask[i].allowed && all->ask[i].wait > wait)
-            wait = all->ask[i].wait;
+    for (unsigned i = 0; i < all->set.enforced; i++)
+        if (!all->set.ask[i].allowed && all->set.ask[i].wait > wait)
+            wait = all->set.ask[i].wait;
     return (uint32_t)limit_seconds(wait);
 }
 
@@ -223,7 +234,7 @@ static void answer(struct rls *r, struct rpc_server_call *call, const struct rls
     for (unsigned i = 0; i < request->n; i++)
         status[i] = (struct rls_status){.code = RLS_OK};
     ask_all(g, request, &all);
-    ok = decide(g, &all);
+    ok = decide(g, &all.set);
     statuses(g, &all, status);
     metric_add(&g->ctx.metrics->counter[ok ? METRIC_rls_ok : METRIC_rls_over_limit], 1);
     rls_response_write(ok ? RLS_OK : RLS_OVER_LIMIT, status, request->n,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The rate limit service (RLS v3): asked by another implementation of gRPC, and by a real Envoy."""
 
+import copy
 import http.server
 import json
 import os
@@ -9,11 +10,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import pytest
 
 from client import Client, assert_problem
 from gateway import ROOT, Gateway, free_port, plain_config, wait_for
+from redis_server import RedisServer
 
 grpc = pytest.importorskip("grpc")
 pytest.importorskip("google.protobuf")
@@ -281,6 +284,40 @@ def test_drain_and_back(service):
     for c in held:
         c.close()
     assert asker.fresh()(asker.request([("user", "ida")])).statuses[0].limit_remaining == 2
+
+
+def test_a_limit_that_hosts_share(pb):
+    """What Envoy beside one host takes is gone for the requests of another."""
+    redis = RedisServer().start()
+    base = config()
+    base["redis"] = {"servers": [redis.address], "budget": "100ms"}
+    base["limits"]["per_ip"]["shared"] = True
+    base["limits"]["per_ip"]["rate"] = "30/h"
+    gateways = [Gateway(base=copy.deepcopy(base)).start()]
+    try:
+        other = copy.deepcopy(base)
+        other["listen"][0]["address"] = "127.0.0.1:0"
+        other["admin"]["address"] = "127.0.0.1:0"
+        other["rate_limit_service"]["listen"] = [f"127.0.0.1:{free_port()}"]
+        gateways.append(Gateway(base=other).start())
+        for g in gateways:
+            wait_for(lambda g=g: all(r["workers_up"] == r["workers"]
+                                     for r in g.ctl_json("show", "redis")["data"]), "Redis")
+        asker = Asker(gateways[0], pb)
+        ip = "192.0.2.1"
+        # Pieces, as requests come: what is decided before Redis has answered is charged afterwards.
+        wait_for(lambda: asker.code([("remote_address", ip)]) == OVER_LIMIT, "the limit")
+        # Until it has heard of the key the other host counts alone, from its own full bucket.
+        seen = []
+        wait_for(lambda: seen.append(gateways[1].client.get("/hello", {"X-Forwarded-For": ip}).status) or
+                 time.sleep(0.02) or seen[-1] == 429, "the other host to know")
+        assert len(seen) < 20, seen
+        assert gateways[1].client.get("/hello", {"X-Forwarded-For": "192.0.2.2"}).status == 200
+        asker.close()
+    finally:
+        for g in gateways:
+            g.close()
+        redis.close()
 
 
 BAD = [
