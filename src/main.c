@@ -33,6 +33,7 @@ struct arguments {
     enum mode mode;
     const char *file;
     char *prefix; /* owned, absolute */
+    const char *program;
     bool daemon;
 };
 
@@ -96,6 +97,13 @@ static char *from_here(const char *path)
     here = xstrdup(buf_cstr(&out));
     buf_free(&out);
     return here;
+}
+
+/* As it was typed where that is a path, so that a link which leads to another version tomorrow is
+ * followed by an upgrade; else what the kernel says. */
+static char *program_path(const char *name)
+{
+    return strchr(name, '/') != NULL ? from_here(name) : realpath("/proc/self/exe", NULL);
 }
 
 static char *absolute(const char *path)
@@ -244,9 +252,15 @@ static int detach(void)
 static int run(const struct arguments *a, struct conf *c)
 {
     struct master_options o = {
-        .ready_fd = -1, .file = a->file, .prefix = a->prefix, .daemon = a->daemon};
+        .ready_fd = -1,
+        .file = a->file,
+        .prefix = a->prefix,
+        .program = a->program,
+        .daemon = a->daemon,
+    };
 
-    if (a->daemon)
+    /* The new binary of an upgrade is detached as the old one is. */
+    if (a->daemon && !handover_expected())
         o.ready_fd = detach();
     return master_run(&o, c);
 }
@@ -256,7 +270,7 @@ int main(int argc, char **argv)
     struct arguments a = {.file = DEFAULT_FILE};
     struct buf errors = {0};
     struct conf *c;
-    char *file = NULL;
+    char *file = NULL, *program = NULL;
     int rc;
 
     argv = title_init(argc, argv);
@@ -265,8 +279,10 @@ int main(int argc, char **argv)
         a.prefix = xstrdup("/");
     /* The daemon's working directory is another one at the next reload, which must not make a
      * difference. */
-    if (a.mode == MODE_RUN)
+    if (a.mode == MODE_RUN) {
         a.file = file = from_here(a.file);
+        a.program = program = program_path(argv[0]);
+    }
     c = conf_load(a.file, a.prefix, &errors);
     if (c == NULL) {
         fputs(buf_cstr(&errors), stderr);
@@ -280,5 +296,6 @@ int main(int argc, char **argv)
     buf_free(&errors);
     free(a.prefix);
     free(file);
+    free(program);
     return rc;
 }

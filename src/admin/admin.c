@@ -112,6 +112,12 @@ struct admin *admin_new(const struct admin_config *cfg)
     return a;
 }
 
+void admin_listen(struct admin *a, bool on)
+{
+    if (a->http != NULL)
+        admin_http_listen(a->http, on);
+}
+
 int admin_reopen_logs(struct admin *a)
 {
     /* What was taken from the rings is in the old file already; the rest goes to the new one. */

@@ -42,6 +42,9 @@ struct admin *admin_new(const struct admin_config *cfg);
  * use afterwards; 0: none was published yet.
  */
 uint64_t admin_adopt(struct admin *a);
+/* Whether the admin listener accepts. Off: clients that are connected are told to connect anew, to
+ * whoever accepts there now, and that they are welcome (another process is ready). */
+void admin_listen(struct admin *a, bool on);
 /* Opens the access log again (USR1). 0 or -errno, the old file staying open. */
 int admin_reopen_logs(struct admin *a);
 /* Writes what is in the rings, closes everything. */

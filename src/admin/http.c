@@ -7,6 +7,7 @@
 
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include <event2/listener.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,9 @@
      EVHTTP_REQ_PATCH | EVHTTP_REQ_OPTIONS)
 
 struct admin_http {
-    struct evhttp *server; /* owned */
+    struct evhttp *server;           /* owned */
+    struct evconnlistener *listener; /* the server's */
+    bool left;                       /* it does not accept: another process does */
     struct admin_http_handler handler;
     void *arg;
 };
@@ -62,8 +65,13 @@ static void page_health(struct admin_http *h, struct evhttp_request *req)
 static void page_ready(struct admin_http *h, struct evhttp_request *req)
 {
     struct buf body = {0};
-    bool ok = h->handler.ready(h->arg, &body);
+    bool ok = true;
 
+    /* Who is still connected here must not conclude that nobody serves. */
+    if (h->left)
+        buf_str(&body, "{\"ready\":true,\"reason\":\"another process has taken over\"}\n");
+    else
+        ok = h->handler.ready(h->arg, &body);
     reply(req, ok ? 200 : 503, "application/json", &body);
 }
 
@@ -92,6 +100,8 @@ static void on_request(struct evhttp_request *req, void *arg)
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(req));
     enum evhttp_cmd_type method = evhttp_request_get_command(req);
 
+    if (h->left)
+        evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
     for (unsigned i = 0; path != NULL && i < sizeof pages / sizeof *pages; i++) {
         if (strcmp(path, pages[i].path) != 0)
             continue;
@@ -111,15 +121,19 @@ struct admin_http *admin_http_new(struct loop *loop, int listen_fd,
 {
     struct admin_http *h = calloc(1, sizeof *h);
     int fd = fcntl(listen_fd, F_DUPFD_CLOEXEC, 3); /* evhttp closes its own */
+    struct evhttp_bound_socket *bound = NULL;
 
     if (h != NULL)
         h->server = evhttp_new(loop->base);
-    if (h == NULL || h->server == NULL || fd < 0 || evhttp_accept_socket(h->server, fd) < 0) {
+    if (h != NULL && h->server != NULL && fd >= 0)
+        bound = evhttp_accept_socket_with_handle(h->server, fd);
+    if (bound == NULL) {
         if (fd >= 0)
             close(fd);
         admin_http_free(&h);
         return NULL;
     }
+    h->listener = evhttp_bound_socket_get_listener(bound);
     h->handler = *handler;
     h->arg = arg;
     evhttp_set_timeout(h->server, TIMEOUT_S);
@@ -128,6 +142,15 @@ struct admin_http *admin_http_new(struct loop *loop, int listen_fd,
     evhttp_set_allowed_methods(h->server, METHODS_ANSWERED);
     evhttp_set_gencb(h->server, on_request, h);
     return h;
+}
+
+void admin_http_listen(struct admin_http *h, bool on)
+{
+    h->left = !on;
+    if (on)
+        evconnlistener_enable(h->listener);
+    else
+        evconnlistener_disable(h->listener);
 }
 
 void admin_http_free(struct admin_http **hp)

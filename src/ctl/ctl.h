@@ -73,6 +73,34 @@ struct ctl_generation {
 
 #define CTL_GENERATIONS 64
 
+/* What became of a thing that an upgrade handed over: "zone limit kept". Borrowed. */
+struct ctl_upgrade_note {
+    const char *kind, *name, *outcome, *why;
+};
+
+enum ctl_upgrade_outcome {
+    CTL_UPGRADED,
+    CTL_UPGRADE_FAILED,
+    CTL_UPGRADE_REFUSED,
+    CTL_UPGRADE_LATE
+};
+
+/* How an upgrade ended. Borrowed for the time of the callback. */
+struct ctl_upgrade_result {
+    enum ctl_upgrade_outcome outcome;
+    const char *error; /* why it is not CTL_UPGRADED */
+    const char *binary, *old_version, *version;
+    pid_t old_pid, pid;
+    unsigned workers; /* of the new one, ready */
+    bool drained;     /* the old workers have ended; else: */
+    unsigned old_workers, old_connections;
+    const struct ctl_upgrade_note *notes;
+    unsigned notes_n;
+    uint64_t ready_ns, duration_ns; /* from the start */
+};
+
+typedef void ctl_upgrade_fn(void *request, const struct ctl_upgrade_result *result);
+
 /* An address that is listened on: "public" "0.0.0.0:8080", with the port the kernel chose. */
 struct ctl_listener {
     char name[64];
@@ -97,6 +125,20 @@ struct ctl_ops {
     void (*stop)(void *arg, bool fast);
     /* As WINCH: workers finish what they have and end; master, keeper and box office stay. */
     void (*drain)(void *arg);
+    /*
+     * Another binary takes over; NULL: the one that is installed now. Calls done exactly once, now
+     * or later: when it failed, when the old workers have ended, or when wait_ns is over. 0 waits
+     * until the new one is in force. No call of done after ctl_free.
+     */
+    void (*upgrade)(void *arg, const char *binary, uint64_t wait_ns, ctl_upgrade_fn *done,
+                    void *request);
+    /* NULL, or why nothing may be changed now: another binary is taking over. */
+    const char *(*busy)(void *arg);
+    /* The embedded box office ends after what it has accepted, and starts again. NULL or why not.
+     */
+    const char *(*restart_boxoffice)(void *arg);
+    /* Whether the box office runs another program than would be started now. */
+    bool (*boxoffice_outdated)(void *arg);
     /* As USR1. 0 or -errno. */
     int (*reopen_logs)(void *arg);
     /* Configuration in force, and the file it came from. */
@@ -149,6 +191,9 @@ int ctl_listen(const char *path, mode_t mode, const char *group, gid_t otherwise
 
 /* Starts to accept. NULL when memory is out. */
 struct ctl *ctl_new(const struct ctl_config *cfg);
+/* Accepts clients, or leaves them to another process that accepts from the same socket. Those that
+ * are there stay. */
+void ctl_accept(struct ctl *c, bool on);
 /* Closes every client; the listening socket and its file stay the caller's. */
 void ctl_free(struct ctl **c);
 

@@ -5,7 +5,7 @@ src_ctl_libctl_a_SOURCES = \
 	%D%/boxoffice.c %D%/boxoffice.h %D%/columns.def %D%/commands.c %D%/commands.def %D%/commands.h %D%/concurrency.c %D%/ctl.h \
 	%D%/document.c %D%/errors.def %D%/errors.h %D%/generations.c %D%/json.c %D%/json.h %D%/listen.c %D%/manage.c %D%/manual.c %D%/manual.h %D%/peer.c %D%/peer.h \
 	%D%/request.c %D%/request.h %D%/redis.c %D%/sales.c %D%/server.c %D%/show.c \
-	%D%/significance.c %D%/significance.h %D%/splits.c
+	%D%/significance.c %D%/significance.h %D%/splits.c %D%/upgrade.c
 
 bin_PROGRAMS += rushctl
 rushctl_SOURCES = \

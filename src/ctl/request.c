@@ -177,10 +177,22 @@ static bool read_flags(json_t *request, struct ctl_invocation *inv, const char *
     return true;
 }
 
+/* While another binary takes over, what would be changed here would be lost there. */
+static const char *not_now(const struct ctl_request *r)
+{
+    const struct ctl_command *cmd = &ctl_commands[r->inv.id];
+
+    if (cmd->permission != CTL_OPERATE || cmd->where != CTL_MASTER || r->inv.id == CMD_STOP ||
+        r->inv.id == CMD_UPGRADE || r->inv.id == CMD_REOPEN)
+        return NULL;
+    return r->ctl->cfg.ops->busy(r->ctl->cfg.arg);
+}
+
 static void dispatch(struct ctl_request *r)
 {
     const struct ctl_command *cmd = &ctl_commands[r->inv.id];
     bool allowed = peer_may(&r->peer, cmd->permission);
+    const char *busy;
 
     if (handlers[r->inv.id] == NULL) {
         ctl_refuse(r, CTL_USAGE, "", "\"%s\" runs in rushctl, not in the daemon", cmd->words);
@@ -191,6 +203,8 @@ static void dispatch(struct ctl_request *r)
         ctl_refuse(r, CTL_PERMISSION,
                    "root, the daemon's user and members of the socket's group may",
                    "uid %u may not run \"%s\"", (unsigned)r->peer.uid, cmd->words);
+    else if ((busy = not_now(r)) != NULL)
+        ctl_refuse(r, CTL_BUSY, "try again in a moment", "not now: %s", busy);
     else
         handlers[r->inv.id](r);
 }

@@ -4,6 +4,7 @@
  *
  *   server.c  lines, answers, clients      request.c  parse, permission, dispatch, answer
  *   show.c    what there is                manage.c   reload, stop, drain, reopen
+ *   upgrade.c another binary, box office
  *   sales.c   what the box office does     document.c the form of answers (json.h)
  *   change.c  runtime changes              audit.c    the audit log
  *   generations.c  configurations that were in force

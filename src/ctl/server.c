@@ -295,6 +295,15 @@ struct ctl *ctl_new(const struct ctl_config *cfg)
     return c;
 }
 
+void ctl_accept(struct ctl *c, bool on)
+{
+    loop_timer_disarm(c->cfg.loop, &c->accept_rest);
+    if (on)
+        event_add(c->accept_ev, NULL);
+    else
+        event_del(c->accept_ev);
+}
+
 void ctl_free(struct ctl **cp)
 {
     struct ctl *c = *cp;

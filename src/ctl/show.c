@@ -153,7 +153,7 @@ void ctl_do_STATUS(struct ctl_request *r)
     const struct control *z = c->cfg.control;
     const struct conf_root *root = bank_current(c->cfg.banks).data;
     uint64_t started = get64(&z->started_real_ns);
-    json_t *d = json_object();
+    json_t *d = json_object(), *doc;
 
     json_object_set_new(d, "version", json_string(c->version));
     json_object_set_new(d, "state", json_string(get32(&z->draining) ? "draining" : "running"));
@@ -167,7 +167,11 @@ void ctl_do_STATUS(struct ctl_request *r)
     json_object_set_new(d, "config_differs_from_file", ctl_differs_from_file(c));
     json_object_set_new(d, "listeners", listener_rows(c));
     json_object_set_new(d, "processes", ctl_process_rows(c));
-    ctl_answer(r, ctl_document(c, "status", d));
+    doc = ctl_document(c, "status", d);
+    if (c->cfg.ops->boxoffice_outdated(c->cfg.arg))
+        ctl_document_warn(doc, "the box office runs an earlier binary than the one installed; "
+                               "\"rushctl restart boxoffice\" starts that");
+    ctl_answer(r, doc);
 }
 
 /* Nanoseconds of a quantile as seconds; null without requests or beyond the largest bucket. */

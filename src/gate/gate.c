@@ -250,9 +250,9 @@ void gate_take_queue(struct gate *g)
     http_server_take_queue(g->http);
 }
 
-void gate_drain(struct gate *g)
+void gate_drain(struct gate *g, uint32_t patience_ms)
 {
-    http_server_drain(g->http);
+    http_server_drain(g->http, patience_ms);
     rls_drain(g);
 }
 

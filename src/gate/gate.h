@@ -63,8 +63,9 @@ uint32_t gate_drain_timeout_ms(const struct gate *g);
 /* Accepts what is queued at the listeners; for a worker that is about to close them for good. */
 void gate_take_queue(struct gate *g);
 
-/* Stops accepting and closes connections as they become idle. */
-void gate_drain(struct gate *g);
+/* Stops accepting and closes connections as they become idle; with a patience they may ask once
+ * more for so long (http_server_drain). */
+void gate_drain(struct gate *g, uint32_t patience_ms);
 /* Accepts again; the listeners must be open still. */
 void gate_resume(struct gate *g);
 /* True when no client connection and no call to an upstream is left. */

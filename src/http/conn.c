@@ -273,7 +273,8 @@ static void set_deadline(struct http_conn *c)
 /* The server drains, and all that this connection has asked for is answered. */
 static bool is_drained(const struct http_conn *c)
 {
-    return c->server->draining && c->served > 0 && !c->closing && !c->blocked && http_conn_idle(c);
+    return c->server->draining && c->server->patience_ms == 0 && c->served > 0 && !c->closing &&
+           !c->blocked && http_conn_idle(c);
 }
 
 void http_conn_process(struct http_conn *c)
@@ -311,7 +312,7 @@ static void conn_resume(struct loop_hook *h)
     struct http_conn *c = CONTAINER_OF(h, struct http_conn, resume);
 
     if (is_drained(c))
-        http_conn_drain(c);
+        http_conn_drain(c, false);
     else
         http_conn_process(c);
 }
@@ -389,14 +390,18 @@ static enum read_result conn_read(struct http_conn *c)
     return READ_GONE;
 }
 
-void http_conn_drain(struct http_conn *c)
+void http_conn_drain(struct http_conn *c, bool stay)
 {
     switch (conn_read(c)) {
     case READ_SOME:
         http_conn_process(c);
         break;
     case READ_NOTHING:
-        http_conn_close(c);
+        if (stay)
+            break;
+        /* Without a reset: what the client may be sending is read and dropped. */
+        c->closing = c->linger = true;
+        finish_close(c);
         break;
     case READ_GONE:
         break;

@@ -132,6 +132,7 @@ struct http_server {
     struct loop_timer accept_timer;
     struct loop_hook drain;
     struct loop_timer drain_timer; /* grace for connections that have not asked yet */
+    uint32_t patience_ms;          /* of a drain; 0: only those that never asked have a grace */
     struct http_date date;
     struct arena_pool arenas;
     struct pool conn_pool, in_pool, out_pool, request_pool;
@@ -142,8 +143,9 @@ struct http_server {
 struct http_conn *http_conn_new(struct http_server *s, int fd, const struct sockaddr *sa);
 void http_conn_close(struct http_conn *c);
 void http_conn_reset(struct http_conn *c); /* close with RST: the peer reads nothing more */
-/* An idle connection of a draining server: serves a request that has just arrived, or closes. */
-void http_conn_drain(struct http_conn *c);
+/* An idle connection of a draining server: serves a request that has just arrived, or closes (with
+ * `stay` it may arrive later). */
+void http_conn_drain(struct http_conn *c, bool stay);
 /* Does what can be done with what was read and answered; the connection may be gone afterwards. */
 void http_conn_process(struct http_conn *c);
 /* Before a request is parsed: moves it to the front of the buffer, or else takes a block that holds

@@ -162,12 +162,12 @@ int http_server_listen(struct http_server *s, int fd)
 
 /* Idle connections are looked at once more: a request may have arrived that the loop has not seen.
  */
-static void drain_idle(struct http_server *s, bool fresh_too)
+static void drain_idle(struct http_server *s, bool over)
 {
     LIST_EACH_SAFE (it, &s->conns) {
         struct http_conn *c = CONTAINER_OF(it, struct http_conn, node);
-        if (http_conn_idle(c) && !c->blocked && (fresh_too || c->served > 0))
-            http_conn_drain(c);
+        if (http_conn_idle(c) && !c->blocked && (over || c->served > 0))
+            http_conn_drain(c, !over && s->patience_ms > 0);
     }
 }
 
@@ -176,7 +176,8 @@ static void on_drain(struct loop_hook *h)
     struct http_server *s = CONTAINER_OF(h, struct http_server, drain);
 
     drain_idle(s, false);
-    loop_timer_arm(s->loop, &s->drain_timer, DRAIN_GRACE_MS * NS_PER_MS);
+    loop_timer_arm(s->loop, &s->drain_timer,
+                   (s->patience_ms > 0 ? s->patience_ms : DRAIN_GRACE_MS) * NS_PER_MS);
 }
 
 static void on_drain_timer(struct loop_timer *t)
@@ -189,16 +190,17 @@ void http_server_take_queue(struct http_server *s)
     for (struct listener *l = s->listeners; l != NULL; l = l->next)
         while (!s->accept_paused && accept_one(s, l->fd))
             ;
-    /* They have the same second to ask as those who were there when draining began. */
+    /* They have the same time to ask as those who were there when draining began. */
     if (s->draining)
         loop_defer(s->loop, &s->drain);
 }
 
-void http_server_drain(struct http_server *s)
+void http_server_drain(struct http_server *s, uint32_t patience_ms)
 {
     if (s->draining)
         return;
     s->draining = true;
+    s->patience_ms = patience_ms;
     watch_listeners(s, false);
     loop_defer(s->loop, &s->drain);
 }

@@ -109,8 +109,11 @@ int http_server_listen(struct http_server *s, int fd) __attribute__((warn_unused
 /*
  * Stops accepting; idle connections close, busy ones after the answer in progress, which says
  * "Connection: close". One that never asked yet has a second to do so.
+ *
+ * A client that sends a request while its idle connection is being closed loses it. With
+ * patience_ms not 0 idle connections therefore stay for so long: the next answer ends them.
  */
-void http_server_drain(struct http_server *s);
+void http_server_drain(struct http_server *s, uint32_t patience_ms);
 /* Ends draining: accepts again. Connections that were told to close still do. */
 void http_server_resume(struct http_server *s);
 /* Accepts what the listeners' queues hold. For a drain whose listeners nobody serves afterwards:

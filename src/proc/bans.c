@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -73,14 +74,12 @@ static int replace_file(const char *path, struct slice text)
 }
 
 /* The whole file. 0, -ENOENT, another -errno. */
-static int read_file(const char *path, struct buf *out)
+static int read_descriptor(int fd, struct buf *out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), rc = 0;
     struct stat st;
     ssize_t n = 1;
+    int rc = 0;
 
-    if (fd < 0)
-        return -errno;
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX_BYTES)
         rc = -EINVAL;
     while (rc == 0 && n > 0) {
@@ -92,6 +91,16 @@ static int read_file(const char *path, struct buf *out)
         rc = n < 0 && errno != EINTR ? -errno : 0;
         out->n += n > 0 ? (size_t)n : 0;
     }
+    return rc;
+}
+
+static int read_file(const char *path, struct buf *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), rc;
+
+    if (fd < 0)
+        return -errno;
+    rc = read_descriptor(fd, out);
     close(fd);
     return rc;
 }
@@ -120,6 +129,33 @@ static void load(struct bans *b)
         move_aside(b->path, rc < 0 ? strerror(-rc) : buf_cstr(&why));
     buf_free(&text);
     buf_free(&why);
+}
+
+/* What another master had, which is newer than the file if that could not be written. */
+static bool load_list(struct bans *b, int fd)
+{
+    struct buf text = {0}, why = {0};
+    bool ok = lseek(fd, 0, SEEK_SET) == 0 && read_descriptor(fd, &text) == 0 &&
+              ban_book_read(&b->book, buf_view(&text), clock_real_ns(), &why);
+
+    if (!ok)
+        log_warn("bans: the list that was handed over cannot be used: %s", buf_cstr(&why));
+    buf_free(&text);
+    buf_free(&why);
+    return ok;
+}
+
+int bans_list(const struct bans *b)
+{
+    int fd = memfd_create("rushgate-bans", MFD_CLOEXEC), rc;
+
+    if (fd < 0)
+        return -errno;
+    rc = b->saved.failed ? -ENOMEM : write_all(fd, buf_view(&b->saved));
+    if (rc == 0)
+        return fd;
+    close(fd);
+    return rc;
 }
 
 /* why may be NULL. */
@@ -192,23 +228,31 @@ static void on_timer(struct loop_timer *t)
 
 /* --- for the master --- */
 
-int bans_open(struct bans *b, const char *path)
+int bans_open(struct bans *b, const char *path, int list)
 {
     uint64_t seed;
+    bool taken;
     int rc;
 
     *b = (struct bans){.handle.fd = -1, .path = path};
     rc = zone_create(&b->handle, "ban", BAN_LAYOUT, ban_zone_size(BANS_MAX));
-    if (rc < 0)
+    if (rc < 0) {
+        if (list >= 0)
+            close(list);
         return rc;
+    }
     random_bytes(&seed, sizeof seed);
     b->zone = (struct ban_zone *)b->handle.head;
     ban_zone_init(b->zone, BANS_MAX, seed);
     ban_book_init(&b->book, BANS_MAX);
     ban_book_write(&b->book, &b->saved);
     loop_timer_init(&b->timer, on_timer);
-    if (path != NULL)
+    taken = list >= 0 && load_list(b, list);
+    if (list >= 0)
+        close(list);
+    if (!taken && path != NULL)
         load(b);
+    b->dirty = taken; /* perhaps; written again it is right */
     if (b->book.n > 0 && !commit(b))
         log_error("bans: those of %s do not fit into the zone", path);
     return 0;
@@ -218,6 +262,13 @@ void bans_start(struct bans *b, struct loop *loop)
 {
     b->loop = loop;
     arm(b);
+}
+
+void bans_rest(struct bans *b)
+{
+    if (b->loop != NULL)
+        loop_timer_disarm(b->loop, &b->timer);
+    b->loop = NULL;
 }
 
 void bans_close(struct bans *b)

@@ -34,10 +34,18 @@ struct bans {
     struct loop_timer timer; /* next expiry, or the next try to write */
 };
 
-/* Creates the zone and publishes what the state file says. 0 or -errno: no shared memory. */
-int bans_open(struct bans *b, const char *path) __attribute__((warn_unused_result));
+/*
+ * Creates the zone and publishes what the state file says, or instead of it the list (a file of the
+ * same form, closed; -1: none) that the master before has handed over. 0 or -errno: no shared
+ * memory.
+ */
+int bans_open(struct bans *b, const char *path, int list) __attribute__((warn_unused_result));
 /* From now on bans that have expired are removed. */
 void bans_start(struct bans *b, struct loop *loop);
+/* From now on nothing is done until bans_start: another master may write the state file. */
+void bans_rest(struct bans *b);
+/* The list for bans_open, or -errno. */
+int bans_list(const struct bans *b);
 /* Also after a bans_open that failed, or none: b zeroed with handle.fd -1. */
 void bans_close(struct bans *b);
 

@@ -280,7 +280,9 @@ static void run_job(struct master *m, struct change_job *j)
 
 void changes_next(struct master *m)
 {
-    while (m->changes.jobs != NULL && m->changes.job == NULL && !m->reload.active) {
+    /* An upgrade: the next master has read the state file already, or is about to. */
+    while (m->changes.jobs != NULL && m->changes.job == NULL && !m->reload.active &&
+           upgrade_busy(m) == NULL) {
         struct change_job *j = m->changes.jobs;
         m->changes.jobs = j->next;
         if (j->kind == JOB_SAVE) {

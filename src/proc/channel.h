@@ -18,9 +18,12 @@ enum channel_type {
     CHANNEL_ADOPT = 1, /* a new generation is current: take it now, not at the next request */
     CHANNEL_DRAIN,     /* finish what you have, then exit; who connects waits for your successor */
     CHANNEL_QUIT,      /* the same for good: nobody listens after you */
-    CHANNEL_RESUME,    /* no draining after all: accept again */
-    CHANNEL_STOP,      /* exit now */
-    CHANNEL_REOPEN,    /* open the log files again */
+    CHANNEL_HANDOVER, /* another binary serves the same sockets: finish, and be patient with clients
+                         that have a connection and may just be asking. Keeper: nobody asks you
+                         any more, but read your rings on */
+    CHANNEL_RESUME,   /* no draining after all: accept again */
+    CHANNEL_STOP,     /* exit now */
+    CHANNEL_REOPEN,   /* open the log files again */
     /* child to master */
     CHANNEL_READY,   /* serving; value: generation */
     CHANNEL_ADOPTED, /* value: generation now in use */

@@ -2,8 +2,8 @@
 /*
  * The master dying is no reason to stop serving: EOF on the channel only marks the child as an
  * orphan. It is then ended by signals, which the next master sends after it has made sure whom it
- * signals (proc/orphans.h): QUIT drains, TERM stops. INT, HUP and WINCH come from a terminal to the
- * whole group and are for the master alone.
+ * signals (proc/orphans.h): QUIT drains (others have its addresses by then), TERM stops. INT, HUP
+ * and WINCH come from a terminal to the whole group and are for the master alone.
  */
 #include "config.h"
 
@@ -28,7 +28,7 @@
 static void handle_signal(struct child *c, uint32_t signo)
 {
     if (signo == SIGQUIT)
-        c->on_drain(c, true); /* sent to orphans: their sockets have no other owner */
+        c->on_drain(c, c->orphan ? DRAIN_HANDOVER : DRAIN_QUIT);
     else if (signo == SIGTERM)
         c->stop = true;
     else if (signo == SIGUSR1)
@@ -53,7 +53,10 @@ static void handle_message(struct child *c, const struct channel_message *m)
         break;
     case CHANNEL_DRAIN:
     case CHANNEL_QUIT:
-        c->on_drain(c, m->type == CHANNEL_QUIT);
+        c->on_drain(c, m->type == CHANNEL_QUIT ? DRAIN_QUIT : DRAIN_BRIEF);
+        break;
+    case CHANNEL_HANDOVER:
+        c->on_drain(c, DRAIN_HANDOVER);
         break;
     case CHANNEL_RESUME:
         if (c->on_resume != NULL)

@@ -14,6 +14,12 @@
 
 struct event;
 
+enum child_drain {
+    DRAIN_BRIEF,    /* whoever connects waits for a successor */
+    DRAIN_QUIT,     /* nobody listens afterwards */
+    DRAIN_HANDOVER, /* others serve the same sockets already */
+};
+
 struct child {
     const struct inherited *in;
     struct slot *slot; /* ours */
@@ -25,8 +31,8 @@ struct child {
     bool stop;                         /* leave the loop */
     bool orphan;                       /* the master is gone; go on, and obey signals */
     void (*on_adopt)(struct child *c); /* a new generation is current */
-    void (*on_drain)(struct child *c, bool for_good); /* for_good: nobody listens afterwards */
-    void (*on_resume)(struct child *c);               /* NULL: nothing to resume */
+    void (*on_drain)(struct child *c, enum child_drain how);
+    void (*on_resume)(struct child *c); /* NULL: nothing to resume */
     void (*on_reopen)(struct child *c);
 };
 

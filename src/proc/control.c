@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -96,6 +97,74 @@ static void op_drain(void *arg)
     stop_workers(arg);
 }
 
+struct pending_upgrade {
+    ctl_upgrade_fn *done;
+    void *request;
+};
+
+static void on_upgraded(void *arg, const struct upgrade_report *report)
+{
+    static const enum ctl_upgrade_outcome outcomes[] = {
+        [UPGRADE_OK] = CTL_UPGRADED,
+        [UPGRADE_FAILED] = CTL_UPGRADE_FAILED,
+        [UPGRADE_REFUSED] = CTL_UPGRADE_REFUSED,
+        [UPGRADE_TIMEOUT] = CTL_UPGRADE_LATE,
+    };
+    struct pending_upgrade *p = arg;
+    struct ctl_upgrade_note notes[UPGRADE_NOTES];
+    struct buf error = {0};
+    struct ctl_upgrade_result result = {
+        .outcome = outcomes[report->result],
+        .binary = report->binary,
+        .old_version = PACKAGE_VERSION,
+        .version = report->version,
+        .old_pid = report->old_pid,
+        .pid = report->pid,
+        .workers = report->workers,
+        .drained = report->drained,
+        .old_workers = report->old_workers,
+        .old_connections = report->connections,
+        .notes = notes,
+        .notes_n = report->notes_n,
+        .ready_ns = report->ready_ns,
+        .duration_ns = report->duration_ns,
+    };
+
+    buf_slice(&error, buf_view(&report->error));
+    result.error = buf_cstr(&error);
+    for (unsigned i = 0; i < report->notes_n; i++) {
+        const struct upgrade_note *n = &report->notes[i];
+        notes[i] = (struct ctl_upgrade_note){n->kind, n->name, n->outcome, n->why};
+    }
+    p->done(p->request, &result);
+    buf_free(&error);
+    free(p);
+}
+
+static void op_upgrade(void *arg, const char *binary, uint64_t wait_ns, ctl_upgrade_fn *done,
+                       void *request)
+{
+    struct pending_upgrade *p = xmalloc(sizeof *p);
+
+    *p = (struct pending_upgrade){done, request};
+    upgrade_start(arg, binary, wait_ns, on_upgraded, p);
+}
+
+static const char *op_busy(void *arg)
+{
+    return upgrade_busy(arg);
+}
+
+static const char *op_restart_boxoffice(void *arg)
+{
+    return embedded_restart(arg);
+}
+
+static bool op_boxoffice_outdated(void *arg)
+{
+    return embedded_outdated(arg);
+}
+
 static int op_reopen_logs(void *arg)
 {
     return master_reopen_logs(arg);
@@ -183,6 +252,10 @@ static const struct ctl_ops ops = {
     .generations = op_generations,
     .stop = op_stop,
     .drain = op_drain,
+    .upgrade = op_upgrade,
+    .busy = op_busy,
+    .restart_boxoffice = op_restart_boxoffice,
+    .boxoffice_outdated = op_boxoffice_outdated,
     .reopen_logs = op_reopen_logs,
     .conf = op_conf,
     .conf_file = op_conf_file,
@@ -199,7 +272,18 @@ static const struct ctl_ops ops = {
 bool control_bind(struct master *m, struct buf *err)
 {
     const struct conf_process *p = m->process;
+    struct stat st;
 
+    /* Who has connected already waits in its queue. */
+    if (m->from != NULL && strcmp(m->from->control_path, p->admin_socket) == 0 &&
+        lstat(p->admin_socket, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        m->ctl_fd = m->from->control_fd;
+        m->from->control_fd = -1;
+        m->ctl_group = st.st_gid;
+        m->control_shared = true;
+        successor_note(m, "control", p->admin_socket, "kept", "");
+        return true;
+    }
     m->ctl_fd = ctl_listen(p->admin_socket, p->admin_socket_mode, p->admin_socket_group,
                            m->run_as.change ? m->run_as.gid : (gid_t)-1, &m->ctl_group);
     if (m->ctl_fd >= 0)
@@ -234,6 +318,11 @@ bool control_open(struct master *m, struct buf *err)
     return m->ctl != NULL;
 }
 
+void control_accept(struct master *m, bool on)
+{
+    ctl_accept(m->ctl, on);
+}
+
 void control_close(struct master *m)
 {
     if (m->ctl != NULL)
@@ -242,5 +331,6 @@ void control_close(struct master *m)
         return;
     close(m->ctl_fd);
     m->ctl_fd = -1;
-    unlink(m->process->admin_socket);
+    if (!m->control_shared)
+        unlink(m->process->admin_socket);
 }

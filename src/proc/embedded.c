@@ -87,8 +87,13 @@ static bool beside(const char *path, const char *other)
 /* The link, put in place of an earlier one or of a socket; -EEXIST when something else is there. */
 static int place_link(const char *path, const char *target)
 {
+    char present[PATH_MAX];
     struct stat st;
+    ssize_t n = readlink(path, present, sizeof present);
 
+    /* After an upgrade it is there and in use. */
+    if (n == (ssize_t)strlen(target) && memcmp(present, target, (size_t)n) == 0)
+        return 0;
     if (lstat(path, &st) == 0) {
         if (!S_ISSOCK(st.st_mode) && !S_ISLNK(st.st_mode))
             return -EEXIST;
@@ -122,8 +127,39 @@ bool embedded_prepare(struct master *m, struct buf *err)
 
 void embedded_cleanup(struct master *m)
 {
-    if (m->boxoffice_socket[0] != '\0')
+    if (m->boxoffice_socket[0] != '\0' && !m->boxoffice_shared)
         unlink(socket_path(m->process));
+}
+
+const char *embedded_restart(struct master *m)
+{
+    const struct supervised *s = &m->children[CONTROL_BOXOFFICE];
+
+    if (!m->process->boxoffice_embedded)
+        return "there is no embedded box office";
+    if (upgrade_busy(m) != NULL)
+        return upgrade_busy(m);
+    if (m->stop_stage != STOP_NOT)
+        return "the daemon is stopping";
+    if (s->pid <= 0 || !s->ready)
+        return "the box office is starting already";
+    log_notice("the box office is restarted");
+    supervise_kill(m, CHILD_BOXOFFICE, SIGTERM);
+    return NULL;
+}
+
+bool embedded_outdated(const struct master *m)
+{
+    const struct supervised *s = &m->children[CONTROL_BOXOFFICE];
+    char program[4096], link[64];
+    struct stat runs, installed;
+
+    if (s->pid <= 0 || !s->ready)
+        return false;
+    find_program(program);
+    snprintf(link, sizeof link, "/proc/%d/exe", (int)s->pid);
+    return stat(link, &runs) == 0 && stat(program, &installed) == 0 &&
+           (runs.st_ino != installed.st_ino || runs.st_dev != installed.st_dev);
 }
 
 void embedded_exec(const struct master *m, int ready_fd)

@@ -27,12 +27,14 @@ struct inherited {
     struct limit_zone *limits;
     struct ban_zone *bans;
     struct offenders_zone *offenders;
+    struct limit_slab *limit_slab;      /* worker: its leases; NULL: it takes none */
     int channel;                        /* proc/channel.h; EOF: the master is gone */
     const int *listeners;               /* worker: one socket per listen address, the slot's own */
     const struct listeners *addresses;  /* all of them: listeners_kind */
     const struct conf_listener *listen; /* what they were opened from */
     unsigned listeners_n;
     int admin_listener;     /* keeper; -1: admin.address is "" */
+    bool standby;           /* keeper: another one answers there until RESUME */
     const char *access_log; /* keeper; NULL: no access log */
     const struct identity *run_as;
     int cpu; /* core to be pinned to, -1: any */

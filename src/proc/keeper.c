@@ -49,10 +49,17 @@ static void on_adopt(struct child *c)
     child_tell(c, CHANNEL_ADOPTED, k->generation);
 }
 
-static void on_drain(struct child *c, bool for_good)
+static void on_drain(struct child *c, enum child_drain how)
 {
-    (void)for_good;
-    c->stop = true;
+    if (how == DRAIN_HANDOVER && !c->orphan)
+        admin_listen(keeper_of(c)->admin, false);
+    else
+        c->stop = true;
+}
+
+static void on_resume(struct child *c)
+{
+    admin_listen(keeper_of(c)->admin, true);
 }
 
 static void on_reopen(struct child *c)
@@ -86,6 +93,8 @@ static void open_admin(struct keeper *k)
         log_error("the keeper cannot start");
         exit(1);
     }
+    if (in->standby)
+        admin_listen(k->admin, false);
 }
 
 int keeper_run(const struct inherited *in)
@@ -95,6 +104,7 @@ int keeper_run(const struct inherited *in)
     title_set("rushgate: keeper");
     k->child.on_adopt = on_adopt;
     k->child.on_drain = on_drain;
+    k->child.on_resume = on_resume;
     k->child.on_reopen = on_reopen;
     child_init(&k->child, in);
     open_admin(k);

@@ -34,14 +34,11 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "proc/master.h"
 #include "proc/notify.h"
 #include "proc/title.h"
 
-#define BANK_BYTES     (UINT64_C(32) << 20) /* per bank; memory is used only where it is written */
-#define LIMIT_SET_BITS 19                   /* 4 million keys in 64 MB, touched as needed */
 #define ORPHAN_WAIT_MS 10000
 #define ORPHAN_KILL_MS 2000
 
@@ -70,8 +67,7 @@ static void signal_reopen(struct master *m)
 
 static void signal_upgrade(struct master *m)
 {
-    (void)m;
-    log_warn("SIGUSR2: replacing the binary in place is not available");
+    upgrade_start(m, NULL, 0, NULL, NULL);
 }
 
 static void signal_drain(struct master *m)
@@ -153,18 +149,18 @@ static bool open_directories(struct master *m)
     return ok;
 }
 
+/* Replacing another master: it keeps the pid file until we are ready, and we one beside it. */
 static bool open_pidfile(struct master *m)
 {
     pid_t holder;
-    int rc = pidfile_take(&m->pidfile, m->process->pid_file, &holder);
+    int rc = pidfile_take(&m->pidfile, m->list, &holder);
 
     if (rc == 0)
         return true;
     if (rc == -EADDRINUSE)
-        fprintf(stderr, "rushgate: already running: process %d holds %s\n", (int)holder,
-                m->process->pid_file);
+        fprintf(stderr, "rushgate: already running: process %d holds %s\n", (int)holder, m->list);
     else
-        fprintf(stderr, "rushgate: cannot take %s: %s\n", m->process->pid_file, strerror(-rc));
+        fprintf(stderr, "rushgate: cannot take %s: %s\n", m->list, strerror(-rc));
     return false;
 }
 
@@ -204,12 +200,26 @@ static bool open_identity(struct master *m)
     return ok;
 }
 
+/* Those of a master, and of two if an upgrade was on its way when both were killed. */
+static void find_orphans(struct master *m)
+{
+    static const char *const suffixes[] = {".oldbin", ".upgrade"};
+    char list[PATH_MAX + 16];
+
+    orphans_find(&m->orphans, m->process->pid_file);
+    for (unsigned i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        snprintf(list, sizeof list, "%s%s", m->process->pid_file, suffixes[i]);
+        orphans_add(&m->orphans, list);
+        unlink(list);
+    }
+}
+
 /* Keeper and box office hold what cannot be shared (the admin port, the store): they go first. */
 static void end_orphans(struct master *m)
 {
     static const char kinds[] = {CHILD_KEEPER, CHILD_BOXOFFICE};
 
-    orphans_find(&m->orphans, m->process->pid_file);
+    find_orphans(m);
     if (m->orphans.n > 0)
         log_warn("an earlier master was killed: %u of its processes are still there", m->orphans.n);
     for (unsigned i = 0; i < sizeof kinds; i++)
@@ -221,16 +231,40 @@ static void end_orphans(struct master *m)
         }
 }
 
+static void note_listeners(struct master *m)
+{
+    for (unsigned i = 0; m->from != NULL && i < m->listeners.addresses; i++)
+        successor_note(m, "listener", m->listeners.bound[i],
+                       m->listeners.inherited[i] ? "kept" : "new", "");
+}
+
+/* The admin address of the master that we replace, where it is still wanted. */
+static bool take_admin(struct master *m)
+{
+    struct handover *h = m->from;
+
+    if (h == NULL || h->admin_fd < 0 || !listener_is(&m->process->admin, h->admin))
+        return false;
+    m->admin_fd = h->admin_fd;
+    h->admin_fd = -1;
+    memcpy(m->admin_bound, h->admin, sizeof m->admin_bound);
+    successor_note(m, "listener", m->admin_bound, "kept", "");
+    return true;
+}
+
 static bool open_sockets(struct master *m)
 {
     const struct conf_process *p = m->process;
     /* Left-over workers share our addresses with us, on purpose; nobody else may. */
     bool probe = !orphans_have(&m->orphans, CHILD_WORKER);
+    struct handover *h = m->from;
     struct buf err = {0};
 
-    if (!listeners_open(&m->listeners, p->listeners, p->listeners_n, p->workers, probe, &err))
+    if (!listeners_open(&m->listeners, p->listeners, p->listeners_n, p->workers, probe,
+                        h != NULL ? h->sockets : NULL, h != NULL ? h->sockets_n : 0, &err))
         return start_failed(m, &err);
-    if (p->admin.sa_n > 0) {
+    note_listeners(m);
+    if (p->admin.sa_n > 0 && !take_admin(m)) {
         m->admin_fd = listener_tcp(&p->admin, m->admin_bound, &err);
         if (m->admin_fd < 0)
             return start_failed(m, &err);
@@ -238,50 +272,32 @@ static bool open_sockets(struct master *m)
     return control_bind(m, &err) && embedded_prepare(m, &err) ? true : start_failed(m, &err);
 }
 
-static bool create_zones(struct master *m)
+static int take_bans(struct master *m)
 {
-    struct buf err = {0};
-    int rc = zone_create(&m->control_zone, "control", CONTROL_LAYOUT, sizeof(struct control));
+    int fd = m->from != NULL ? m->from->bans : -1;
 
-    if (rc == 0)
-        rc = zone_create(&m->bank_zone, "config", BANK_LAYOUT, bank_zone_size(BANK_BYTES));
-    if (rc == 0)
-        rc = zone_create(&m->metric_zone, "metric", METRIC_LAYOUT, sizeof(struct metric_zone));
-    if (rc == 0)
-        rc = zone_create(&m->ring_zone, "ring", RING_LAYOUT, sizeof(struct ring_zone));
-    if (rc == 0)
-        rc = zone_create(&m->limit_zone, "limit", LIMIT_LAYOUT, limit_zone_size(LIMIT_SET_BITS));
-    if (rc == 0)
-        rc = zone_create(&m->offenders_zone, "offenders", OFFENDERS_LAYOUT,
-                         sizeof(struct offenders_zone));
-    if (rc == 0)
-        rc = bans_open(&m->bans, m->process->bans_state);
-    if (rc < 0) {
-        buf_printf(&err, "cannot create shared memory: %s", strerror(-rc));
-        return start_failed(m, &err);
-    }
-    m->control = (struct control *)m->control_zone.head;
-    m->banks = (struct bank_zone *)m->bank_zone.head;
-    m->metrics = (struct metric_zone *)m->metric_zone.head;
-    m->rings = (struct ring_zone *)m->ring_zone.head;
-    m->limits = (struct limit_zone *)m->limit_zone.head;
-    m->offenders = (struct offenders_zone *)m->offenders_zone.head;
-    return true;
+    if (fd < 0)
+        return -1;
+    m->from->bans = -1;
+    successor_note(m, "bans", "", "kept", "");
+    return fd;
 }
 
 static bool fill_zones(struct master *m)
 {
     struct buf err = {0};
-    uint64_t seed;
+    int rc = zones_open(m);
 
-    control_init(m->control);
+    if (rc == 0)
+        rc = bans_open(&m->bans, m->process->bans_state, take_bans(m));
+    if (rc < 0) {
+        buf_printf(&err, "cannot create shared memory: %s", strerror(-rc));
+        return start_failed(m, &err);
+    }
     atomic_store(&m->control->started_real_ns, clock_real_ns());
     atomic_store(&m->control->master_pid, (uint32_t)getpid());
     atomic_store(&m->control->workers, m->process->workers);
-    bank_zone_init(m->banks, BANK_BYTES);
     route_names_init(&m->routes, m->metrics, m->process->workers);
-    random_bytes(&seed, sizeof seed);
-    limit_zone_init(m->limits, LIMIT_SET_BITS, seed);
     changes_restore(m);
     return reload_first(m, &err) ? true : start_failed(m, &err);
 }
@@ -307,7 +323,9 @@ static bool open_loop(struct master *m)
     loop_timer_init(&m->stop_timer, NULL);
     changes_wake(m);
     bans_start(&m->bans, &m->loop);
-    return control_open(m, &err) ? true : start_failed(m, &err);
+    successor_watch(m);
+    /* Until the master that we replace says so, it answers there. */
+    return m->from != NULL || control_open(m, &err) ? true : start_failed(m, &err);
 }
 
 /* Detached: what a library or a failed check writes to stderr belongs into the log. */
@@ -364,24 +382,55 @@ void master_check_ready(struct master *m)
 {
     if (m->ready || m->stop_stage != STOP_NOT || !supervise_all_ready(m))
         return;
+    if (!successor_ready(m))
+        master_in_charge(m);
+}
+
+void master_in_charge(struct master *m)
+{
+    struct buf err = {0};
+
+    if (m->ctl == NULL && !control_open(m, &err))
+        die("rushgate: %s", buf_cstr(&err));
+    m->control_shared = m->boxoffice_shared = false;
     m->ready = true;
     orphans_signal(&m->orphans, CHILD_WORKER, SIGQUIT);
-    orphans_free(&m->orphans);
+    orphans_move(&m->orphans, &m->leaving);
+    upgrade_sweep(m);
     for (unsigned i = 0; i < m->listeners.addresses; i++)
         log_notice("listening on %s (%s)", m->listeners.bound[i], m->process->listeners[i].name);
     log_notice("ready: %u workers, generation %" PRIu64, m->process->workers,
                bank_current(m->banks).generation);
+    successor_in_charge(m);
     tell_ready(m);
+}
+
+static bool receive(struct master *m)
+{
+    struct buf err = {0};
+
+    snprintf(m->list, sizeof m->list, "%s", m->process->pid_file);
+    if (!handover_expected())
+        return true;
+    m->boxoffice_shared = true;
+    if (successor_receive(m, &err))
+        return true;
+    fprintf(stderr, "rushgate: %s\n", buf_cstr(&err));
+    buf_free(&err);
+    return false;
 }
 
 static bool start(struct master *m)
 {
-    if (!open_identity(m) || !open_directories(m) || !open_pidfile(m) || !open_log(m))
+    if (!open_identity(m) || !receive(m) || !open_directories(m) || !open_pidfile(m) ||
+        !open_log(m))
         return false;
-    end_orphans(m);
-    if (!open_sockets(m) || !create_zones(m) || !fill_zones(m) || !open_loop(m))
+    if (m->from == NULL)
+        end_orphans(m);
+    if (!open_sockets(m) || !fill_zones(m) || !open_loop(m))
         return false;
     supervise_init(m);
+    successor_stderr(m);
     supervise_start(m);
     return true;
 }
@@ -394,9 +443,9 @@ static void leave_list(struct master *m)
     unsigned n = orphans_lines(&m->orphans, lines);
 
     if (n > 0)
-        children_record(m->process->pid_file, lines, n);
+        children_record(m->list, lines, n);
     else
-        children_forget(m->process->pid_file);
+        children_forget(m->list);
 }
 
 /* All but what keeps others from starting: the pid file. */
@@ -415,14 +464,12 @@ static void close_all(struct master *m)
     changes_fini(m);
     audit_close(&m->audit);
     bans_close(&m->bans);
+    upgrade_fini(m);
+    successor_fini(m);
+    handover_free(&m->from);
     if (m->loop.base != NULL)
         loop_fini(&m->loop);
-    zone_close(&m->control_zone);
-    zone_close(&m->bank_zone);
-    zone_close(&m->metric_zone);
-    zone_close(&m->ring_zone);
-    zone_close(&m->limit_zone);
-    zone_close(&m->offenders_zone);
+    zones_close(m);
     for (unsigned i = 0; i < CONTROL_ENDPOINTS; i++)
         free(m->endpoints[i].address);
 }
@@ -432,10 +479,11 @@ static void master_init(struct master *m, const struct master_options *options, 
     *m = (struct master){.options = options, .boot = conf, .conf = conf};
     m->process = conf_process(conf);
     m->admin_fd = m->ctl_fd = m->signal_fd = m->pidfile.fd = -1;
-    m->control_zone.fd = m->bank_zone.fd = m->metric_zone.fd = m->ring_zone.fd = m->limit_zone.fd =
-        -1;
-    m->bans.handle.fd = m->offenders_zone.fd = -1;
+    m->bans.handle.fd = -1;
     list_init(&m->adoptions);
+    m->successor.channel = -1;
+    zones_init(m);
+    upgrade_init(m);
     changes_init(m);
     m->audit.fd = -1;
 }
@@ -446,6 +494,7 @@ static void master_free(struct master *m)
     if (m->history.n == 0 && m->conf != m->boot)
         conf_free(&m->conf); /* it never came into force */
     history_fini(m);
+    orphans_free(&m->leaving);
     conf_free(&m->boot);
     free(m);
 }

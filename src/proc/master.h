@@ -6,7 +6,8 @@
  *   generations.h  how a configuration comes into force, and which are kept
  *   stop.c       drain and stop, stage by stage
  *   endpoints.c  health indexes by address            embedded.c   exec of the box office
- *   control.c    what the control socket may ask for
+ *   control.c    what the control socket may ask for  zones.c      shared memory, new or taken over
+ *   upgrade.c    replacing this binary by a new one   successor.c  being the new one
  *   changes.c    runtime changes
  *
  * No request passes through the master; it may block for short whiles (reading a configuration).
@@ -29,11 +30,13 @@
 #include "proc/bans.h"
 #include "proc/channel.h"
 #include "proc/generations.h"
+#include "proc/handover.h"
 #include "proc/inherit.h"
 #include "proc/listeners.h"
 #include "proc/orphans.h"
 #include "proc/pidfile.h"
 #include "proc/privileges.h"
+#include "proc/upgrade.h"
 #include "shm/zone.h"
 
 struct ctl;
@@ -41,10 +44,11 @@ struct event;
 struct master;
 
 struct master_options {
-    const char *file;   /* configuration */
-    const char *prefix; /* "/" : the system's layout */
-    int ready_fd;       /* a byte is written when everything is ready; -1: nobody waits */
-    bool daemon;        /* detached: stderr follows the error log */
+    const char *file;    /* configuration */
+    const char *prefix;  /* "/" : the system's layout */
+    const char *program; /* absolute path that we were started by: an upgrade starts it again */
+    int ready_fd;        /* a byte is written when everything is ready; -1: nobody waits */
+    bool daemon;         /* detached: stderr follows the error log */
 };
 
 enum child_kind { CHILD_WORKER = 'w', CHILD_KEEPER = 'k', CHILD_BOXOFFICE = 'b' };
@@ -55,7 +59,8 @@ struct supervised {
     unsigned slot;
     enum child_kind kind;
     pid_t pid;                 /* 0: none */
-    int channel;               /* our end; -1 */
+    int channel;               /* our end; -1. Of an adopted one its pidfd */
+    bool adopted_process;      /* not our child: taken over from the master before */
     struct event *event;       /* of channel; owned */
     struct loop_timer restart; /* armed: backoff */
     uint64_t started_ns;
@@ -93,6 +98,8 @@ struct master {
     struct identity run_as;
     struct pidfile pidfile;
     struct orphans orphans; /* of an earlier master that was killed */
+    struct orphans leaving; /* told to go, perhaps not gone: no upgrade before */
+    char list[PATH_MAX]; /* the children's list is LIST.children: the pid file, but for upgrades */
     struct zone control_zone, bank_zone, metric_zone, ring_zone, limit_zone;
     struct control *control;
     struct bank_zone *banks;
@@ -102,10 +109,18 @@ struct master {
     struct bans bans;
     struct zone offenders_zone;
     struct offenders_zone *offenders;
+    unsigned half; /* of the lease slabs is our workers': 0 or 1, the other one than that of a
+                      master who hands over to us or to whom we do */
+    struct handover *from;      /* owned; what was handed to us, until it is in use */
+    struct successor successor; /* of the master before us */
+    struct upgrade upgrade;     /* to the one after us */
     struct listeners listeners;
     int admin_fd; /* -1: off */
     char admin_bound[LISTENER_TEXT];
     int ctl_fd;
+    /* Of another master as well, so it stays when we end: the control socket's file, the link to
+     * the box office's. */
+    bool control_shared, boxoffice_shared;
     gid_t ctl_group;
     struct ctl *ctl; /* owned */
     int signal_fd;
@@ -133,8 +148,20 @@ int master_run(const struct master_options *options, struct conf *conf);
 int master_reopen_logs(struct master *m); /* 0 or -errno of the master's own */
 /* A child became ready: is everybody there? */
 void master_check_ready(struct master *m);
+/* From now on it is us who is asked. */
+void master_in_charge(struct master *m);
+
+/* zones.c */
+int zones_open(struct master *m) __attribute__((warn_unused_result)); /* 0 or -errno */
+void zones_init(struct master *m);
+void zones_close(struct master *m);
+void zones_hand_over(struct master *m, struct handover_out *out);
+/* A worker's lease slab; NULL: it takes no leases. */
+struct limit_slab *zones_slab(const struct master *m, unsigned worker);
 
 /* supervise.c */
+/* Closes every descriptor from 3 on but those of keep, which gets sorted. */
+void supervise_close_others(int *keep, unsigned n);
 #define SUPERVISE_EACH(it, m)                                                                      \
     for (struct supervised *it = (m)->children; it < (m)->children + CONTROL_SLOTS; it++)
 
@@ -148,6 +175,14 @@ void supervise_workers_up(struct master *m);
 void supervise_want(struct master *m, enum child_kind kind, bool wanted);
 void supervise_send(struct master *m, enum child_kind kind, enum channel_type type, uint64_t value);
 void supervise_kill(struct master *m, enum child_kind kind, int sig);
+/* Watches over a box office that serves and is not our child. Takes pidfd. */
+void supervise_adopt(struct master *m, pid_t pid, int pidfd);
+/* The box office is another master's from now on: forgotten, and not ended. */
+void supervise_release(struct master *m);
+/* Starts again what is wanted anew and not there. */
+void supervise_bring_up(struct master *m, enum child_kind kind);
+/* Writes the children's list. */
+void supervise_record(struct master *m);
 /* Their logs, now or when they are able to. */
 void supervise_reopen(struct master *m, enum child_kind kind);
 unsigned supervise_alive(const struct master *m, enum child_kind kind);
@@ -157,6 +192,10 @@ bool supervise_all_ready(const struct master *m);
 /* Where the box office may make its files; before it is started the first time. */
 bool embedded_prepare(struct master *m, struct buf *err);
 void embedded_cleanup(struct master *m);
+/* Ends it after what it has accepted; it is started again. NULL, or why not. */
+const char *embedded_restart(struct master *m);
+/* Whether it runs another program than would be started now. */
+bool embedded_outdated(const struct master *m);
 /* In the forked child; does not return. ready_fd: ours to hand over. */
 void embedded_exec(const struct master *m, int ready_fd) __attribute__((noreturn));
 
@@ -194,10 +233,14 @@ void stop_begin(struct master *m, bool fast);
 void stop_progress(struct master *m);
 /* Workers finish and stay away until a reload. */
 void stop_workers(struct master *m);
+/* Another master serves: workers finish, keeper goes, the box office stays. */
+void stop_leave(struct master *m);
 
 /* control.c */
 bool control_bind(struct master *m, struct buf *err);
 bool control_open(struct master *m, struct buf *err);
 void control_close(struct master *m);
+/* New clients wait (for whoever else accepts from the socket), or are let in again. */
+void control_accept(struct master *m, bool on);
 
 #endif

@@ -115,10 +115,29 @@ static FILE *open_list(const char *path)
 
 void orphans_find(struct orphans *o, const char *pid_file)
 {
+    o->n = 0;
+    orphans_add(o, pid_file);
+}
+
+unsigned orphans_alive(struct orphans *o)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < o->n; i++) {
+        struct pollfd p = {.fd = o->all[i].pidfd, .events = POLLIN};
+        if (poll(&p, 1, 0) == 1)
+            close(p.fd);
+        else
+            o->all[n++] = o->all[i];
+    }
+    return o->n = n;
+}
+
+void orphans_add(struct orphans *o, const char *pid_file)
+{
     char path[4096], line[256], boot[64];
     FILE *f;
 
-    o->n = 0;
     list_path(path, pid_file);
     f = open_list(path);
     if (f == NULL)
@@ -167,6 +186,16 @@ bool orphans_wait(const struct orphans *o, char kind, int timeout_ms)
             return false;
     }
     return true;
+}
+
+void orphans_move(struct orphans *from, struct orphans *to)
+{
+    for (unsigned i = 0; i < from->n; i++)
+        if (to->n < ORPHANS_MAX)
+            to->all[to->n++] = from->all[i];
+        else
+            close(from->all[i].pidfd);
+    from->n = 0;
 }
 
 void orphans_free(struct orphans *o)
@@ -219,6 +248,16 @@ void children_record(const char *pid_file, const struct child_line *lines, unsig
     if (rc < 0)
         log_warn("cannot write %s: %s", path, strerror(-rc));
     buf_free(&text);
+}
+
+void children_move(const char *from, const char *to)
+{
+    char old[4096], new[4096];
+
+    list_path(old, from);
+    list_path(new, to);
+    if (rename(old, new) < 0)
+        log_warn("cannot rename %s: %s", old, strerror(errno));
 }
 
 void children_forget(const char *pid_file)

@@ -31,13 +31,20 @@ struct orphans {
 /* Start time of a process in clock ticks since boot; 0: there is none. */
 uint64_t process_start_time(pid_t pid);
 
-/* Reads the list of an earlier master; those that still run. */
-void orphans_find(struct orphans *o, const char *pid_file);
+/* Reads the list of an earlier master; those that still run. `list` is its pid file, of which the
+ * list has the name with ".children". */
+void orphans_find(struct orphans *o, const char *list);
+/* The same, in addition to those that are there. */
+void orphans_add(struct orphans *o, const char *list);
+/* Forgets those that have ended; how many are left. */
+unsigned orphans_alive(struct orphans *o);
 bool orphans_have(const struct orphans *o, char kind);
 void orphans_signal(const struct orphans *o, char kind, int sig);
 /* Waits until all of that kind have ended; false after timeout_ms. Blocks: only at start-up. */
 bool orphans_wait(const struct orphans *o, char kind, int timeout_ms);
 void orphans_free(struct orphans *o);
+/* They are on the list of `to` from then on, as far as there is room. */
+void orphans_move(struct orphans *from, struct orphans *to);
 
 struct child_line {
     char kind;
@@ -50,5 +57,7 @@ unsigned orphans_lines(const struct orphans *o, struct child_line *out);
  */
 void children_record(const char *pid_file, const struct child_line *lines, unsigned n);
 void children_forget(const char *pid_file);
+/* The list gets another name. */
+void children_move(const char *from, const char *to);
 
 #endif

@@ -5,10 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/log.h"
 
 #define LOCK_TRIES 10
 
@@ -89,6 +93,29 @@ int pidfile_take(struct pidfile *p, const char *path, pid_t *holder)
             return rc;
     }
     return -EBUSY;
+}
+
+int pidfile_replace(struct pidfile *p, const char *path, const char *old)
+{
+    if (unlink(old) < 0 && errno != ENOENT)
+        return -errno;
+    if (link(path, old) < 0 || rename(p->path, path) < 0)
+        return -errno;
+    p->path = path;
+    return 0;
+}
+
+void pidfile_restore(const struct pidfile *p, const char *path)
+{
+    char old[PATH_MAX];
+
+    if ((size_t)snprintf(old, sizeof old, "%s.oldbin", path) >= sizeof old || p->fd < 0 ||
+        !still_there(p->fd, old))
+        return;
+    if (still_there(p->fd, path))
+        unlink(old);
+    else if (rename(old, path) < 0)
+        log_warn("cannot put %s back: %s", path, strerror(errno));
 }
 
 void pidfile_drop(struct pidfile *p)

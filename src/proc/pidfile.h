@@ -18,6 +18,14 @@ struct pidfile {
  */
 int pidfile_take(struct pidfile *p, const char *path, pid_t *holder)
     __attribute__((warn_unused_result));
+/*
+ * The file that p holds takes the place of `path`, which somebody else holds and which is called
+ * `old` from then on. At every moment there is a `path`, locked by one of the two. 0 or -errno.
+ */
+int pidfile_replace(struct pidfile *p, const char *path, const char *old)
+    __attribute__((warn_unused_result));
+/* Undoes what another process did by pidfile_replace to the file that p holds, if it did. */
+void pidfile_restore(const struct pidfile *p, const char *path);
 /* Removes the file and lets go. */
 void pidfile_drop(struct pidfile *p);
 

@@ -103,9 +103,12 @@ void reload_start(struct master *m, const struct ctl_order *order, reload_done *
 {
     struct reload *r = &m->reload;
 
-    /* More askers than there are places: the one who asks now is told that it is too much. */
-    if (r->queued_n == ADOPTION_WAITERS) {
-        refuse(m, "too many reloads are waiting", done, arg);
+    /* More askers than there are places, or an upgrade is on its way: told at once. */
+    const char *why =
+        r->queued_n == ADOPTION_WAITERS ? "too many reloads are waiting" : upgrade_busy(m);
+
+    if (why != NULL) {
+        refuse(m, why, done, arg);
         return;
     }
     r->queued[r->queued_n++] = (struct adoption_waiter){done, order->wait_ns, arg};

@@ -43,18 +43,28 @@ static void on_timer(struct loop_timer *t)
     supervise_kill(m, stages[m->stop_stage].kind, SIGKILL);
 }
 
+/* What tells them to go. */
+static enum channel_type farewell(const struct master *m, enum stop_stage stage)
+{
+    if (stage != STOP_WORKERS || m->stop_fast)
+        return CHANNEL_STOP;
+    return m->upgrade.stage == UPGRADE_LEAVING ? CHANNEL_HANDOVER : CHANNEL_QUIT;
+}
+
 static void enter(struct master *m, enum stop_stage stage)
 {
     bool drain = stage == STOP_WORKERS && !m->stop_fast;
 
     m->stop_stage = stage;
+    if (stage == STOP_KEEPER)
+        upgrade_drained(m);
     if (stage == STOP_DONE)
         return;
     supervise_want(m, stages[stage].kind, false);
     if (stage == STOP_BOXOFFICE)
         supervise_kill(m, CHILD_BOXOFFICE, SIGTERM);
     else
-        supervise_send(m, stages[stage].kind, drain ? CHANNEL_QUIT : CHANNEL_STOP, 0);
+        supervise_send(m, stages[stage].kind, farewell(m, stage), 0);
     /* Ours are copies of theirs; new clients are refused as soon as the last one is closed. */
     if (stage == STOP_WORKERS)
         listeners_close(&m->listeners);
@@ -66,12 +76,20 @@ void stop_begin(struct master *m, bool fast)
 {
     if (m->stop_stage != STOP_NOT && (m->stop_fast || !fast))
         return;
+    upgrade_cancel(m, "this master was told to stop");
     log_notice("%s", fast ? "stopping" : "draining, then stopping");
-    notify_send("STOPPING=1\nSTATUS=%s", fast ? "stopping" : "draining");
+    if (m->upgrade.stage != UPGRADE_LEAVING)
+        notify_send("STOPPING=1\nSTATUS=%s", fast ? "stopping" : "draining");
     m->stop_fast = fast;
     atomic_store_explicit(&m->control->draining, 1, memory_order_relaxed);
     if (m->stop_stage <= STOP_WORKERS)
         enter(m, STOP_WORKERS);
+    stop_progress(m);
+}
+
+void stop_leave(struct master *m)
+{
+    enter(m, STOP_WORKERS);
     stop_progress(m);
 }
 
@@ -88,6 +106,10 @@ void stop_workers(struct master *m)
 {
     if (m->stop_stage != STOP_NOT)
         return;
+    if (upgrade_busy(m) != NULL) {
+        log_warn("the workers are not drained: %s", upgrade_busy(m));
+        return;
+    }
     log_notice("workers are draining; a reload brings them back");
     notify_send("STATUS=workers drained");
     atomic_store_explicit(&m->control->draining, 1, memory_order_relaxed);

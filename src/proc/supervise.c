@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,16 +49,17 @@ static struct slot *slot_of(const struct supervised *s)
     return &s->m->control->slots[s->slot];
 }
 
-static void record_children(struct master *m)
+void supervise_record(struct master *m)
 {
-    struct child_line lines[CONTROL_SLOTS + ORPHANS_MAX];
+    struct child_line lines[CONTROL_SLOTS + 2 * ORPHANS_MAX];
     unsigned n = 0;
 
     SUPERVISE_EACH(s, m)
     lines[n++] = (struct child_line){.kind = (char)s->kind, .pid = s->pid};
     /* Those of an earlier master stay on the list until they have been told to go. */
     n += orphans_lines(&m->orphans, lines + n);
-    children_record(m->process->pid_file, lines, n);
+    n += orphans_lines(&m->leaving, lines + n);
+    children_record(m->list, lines, n);
 }
 
 /* The Nth core that this process may run on, wrapping around; -1 when that cannot be known. */
@@ -86,7 +88,7 @@ static int compare_ints(const void *a, const void *b)
 /* Closes every descriptor from 3 on but those of keep, which gets sorted. Also the epoll descriptor
  * of the master's loop: the loop's memory is left alone, since to tidy it up would change the epoll
  * set that the master shares with us. */
-static void close_others(int *keep, unsigned n)
+void supervise_close_others(int *keep, unsigned n)
 {
     unsigned from = 3;
 
@@ -113,7 +115,7 @@ static void child_descriptors(struct master *m, int channel, const int *listener
         keep[i] = listeners[i];
     keep[n] = channel;
     log_open(NULL);
-    close_others(keep, n + 1);
+    supervise_close_others(keep, n + 1);
     free(keep);
     rc = path != NULL ? log_open(path) : 0;
     if (rc < 0)
@@ -141,6 +143,8 @@ static void run_child(struct supervised *s, int channel)
         .limits = m->limits,
         .bans = m->bans.zone,
         .offenders = m->offenders,
+        .limit_slab = worker ? zones_slab(m, s->slot) : NULL,
+        .standby = m->from != NULL && !m->ready,
         .channel = channel,
         .admin_listener = worker ? -1 : m->admin_fd,
         .access_log = m->process->log_access,
@@ -153,9 +157,11 @@ static void run_child(struct supervised *s, int channel)
     if (s->kind == CHILD_BOXOFFICE)
         run_boxoffice(s, channel);
     if (worker) {
-        in.listeners = &m->listeners.fds[s->slot * m->listeners.addresses];
-        in.listeners_n = m->listeners.addresses;
-        in.addresses = &m->listeners;
+        const struct listeners *l = &m->listeners;
+        int *sockets = xcalloc(l->slots * l->addresses, sizeof *sockets);
+        in.listeners_n = listeners_of(l, s->slot, sockets);
+        in.listeners = sockets;
+        in.addresses = l;
         in.listen = m->process->listeners;
         child_descriptors(m, channel, in.listeners, in.listeners_n);
         exit(worker_run(&in));
@@ -223,10 +229,15 @@ static void boxoffice_cb(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+static void adopted_cb(evutil_socket_t fd, short what, void *arg);
+
 static void watch(struct supervised *s)
 {
     s->event = event_new(s->m->loop.base, s->channel, EV_READ | EV_PERSIST,
-                         s->kind == CHILD_BOXOFFICE ? boxoffice_cb : channel_cb, s);
+                         s->adopted_process           ? adopted_cb
+                         : s->kind == CHILD_BOXOFFICE ? boxoffice_cb
+                                                      : channel_cb,
+                         s);
     if (s->event == NULL || event_add(s->event, NULL) < 0)
         log_error("cannot watch the channel of slot %u", s->slot);
 }
@@ -247,8 +258,13 @@ static uint64_t backoff_ns(unsigned failures)
 static void give_up(struct master *m, const char *name)
 {
     const char *log = m->process->log_error;
+    char why[512];
 
     log_error("%s does not start", name);
+    snprintf(why, sizeof why, "%s of the new binary does not start%s%s", name,
+             log != NULL ? "; see " : "", log != NULL ? log : "");
+    if (successor_failed(m, why))
+        return;
     if (log != NULL)
         fprintf(stderr, "rushgate: %s does not start; %s says why\n", name, log);
     m->failed = true;
@@ -290,7 +306,7 @@ static void spawn(struct supervised *s)
     if (s->kind == CHILD_BOXOFFICE)
         slot_hold(slot, UINT64_MAX, 0); /* it does not read the configuration */
     s->started_ns = clock_mono_ns();
-    s->ready = s->reopen_due = false;
+    s->ready = s->reopen_due = s->adopted_process = false;
     s->adopted = s->refused = 0;
     s->pid = rc < 0 ? -1 : fork();
     if (s->pid == 0)
@@ -311,7 +327,7 @@ static void spawn(struct supervised *s)
     s->channel = fds[0];
     atomic_store_explicit(&slot->pid, (uint32_t)s->pid, memory_order_relaxed);
     watch(s);
-    record_children(s->m);
+    supervise_record(s->m);
 }
 
 static void log_end(const struct supervised *s, int status)
@@ -319,7 +335,9 @@ static void log_end(const struct supervised *s, int status)
     char name[32];
 
     child_name(s, name);
-    if (WIFSIGNALED(status))
+    if (s->adopted_process)
+        log_notice("%s (%d), which an earlier binary has started, has ended", name, (int)s->pid);
+    else if (WIFSIGNALED(status))
         log_warn("%s (%d) was ended by signal %d (%s)", name, (int)s->pid, WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status) != 0 || s->wanted)
@@ -328,25 +346,69 @@ static void log_end(const struct supervised *s, int status)
         log_info("%s (%d) has ended", name, (int)s->pid);
 }
 
-static void ended(struct supervised *s, int status)
+static void forget(struct supervised *s)
 {
-    struct slot *slot = slot_of(s);
-
-    log_end(s, status);
     if (s->event != NULL)
         event_free(s->event);
     s->event = NULL;
     close(s->channel);
     s->channel = -1;
     s->pid = 0;
-    s->ready = false;
+    s->ready = s->adopted_process = false;
+}
+
+static void ended(struct supervised *s, int status)
+{
+    struct slot *slot = slot_of(s);
+
+    log_end(s, status);
+    forget(s);
     atomic_store_explicit(&slot->last_exit, (uint32_t)status, memory_order_relaxed);
     slot_reap(slot, SLOT_EMPTY);
     if (clock_mono_ns() - s->started_ns >= SUPERVISE_STABLE_NS)
         s->failures = 0;
     if (s->wanted)
         start_again(s);
-    record_children(s->m);
+    supervise_record(s->m);
+}
+
+/* Its pidfd is readable. How it ended only its parent learns. */
+static void adopted_cb(evutil_socket_t fd, short what, void *arg)
+{
+    struct supervised *s = arg;
+    struct master *m = s->m;
+
+    (void)fd;
+    (void)what;
+    ended(s, 0);
+    stop_progress(m);
+}
+
+void supervise_adopt(struct master *m, pid_t pid, int pidfd)
+{
+    struct supervised *s = &m->children[CONTROL_BOXOFFICE];
+    struct slot *slot = slot_of(s);
+
+    slot_claim(slot, bank_current(m->banks).generation, clock_real_ns());
+    slot_hold(slot, UINT64_MAX, 0);
+    atomic_store_explicit(&slot->pid, (uint32_t)pid, memory_order_relaxed);
+    atomic_store_explicit(&slot->state, SLOT_READY, memory_order_release);
+    s->pid = pid;
+    s->channel = pidfd;
+    s->started_ns = clock_mono_ns();
+    s->wanted = s->ready = s->adopted_process = true;
+    watch(s);
+}
+
+void supervise_release(struct master *m)
+{
+    struct supervised *s = &m->children[CONTROL_BOXOFFICE];
+
+    if (s->pid <= 0)
+        return;
+    s->wanted = false;
+    forget(s);
+    slot_reap(slot_of(s), SLOT_EMPTY);
 }
 
 void supervise_reap(struct master *m)
@@ -355,11 +417,16 @@ void supervise_reap(struct master *m)
     pid_t pid;
 
     /* -1: as process 1 of a container the master also inherits others' orphans. */
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (upgrade_reaped(m, pid, status))
+            continue;
         SUPERVISE_EACH(s, m)
-    if (s->pid == pid) {
-        ended(s, status);
-        break;
+        {
+            if (s->pid != pid || s->adopted_process)
+                continue;
+            ended(s, status);
+            break;
+        }
     }
     adoptions_progress(m);
     stop_progress(m);
@@ -384,6 +451,13 @@ static void bring_up(struct supervised *s)
         spawn(s);
 }
 
+void supervise_bring_up(struct master *m, enum child_kind kind)
+{
+    SUPERVISE_EACH(s, m)
+    if (s->kind == kind)
+        bring_up(s);
+}
+
 void supervise_workers_up(struct master *m)
 {
     for (unsigned i = 0; i < m->process->workers; i++)
@@ -393,6 +467,10 @@ void supervise_workers_up(struct master *m)
 void supervise_start(struct master *m)
 {
     bring_up(&m->children[CONTROL_KEEPER]);
+    if (successor_adopt(m)) {
+        supervise_workers_up(m);
+        return;
+    }
     /* Workers come when the box office can be asked: who connects before that waits in the queue of
      * a listener instead of being told 503. */
     if (m->process->boxoffice_embedded)
@@ -422,13 +500,20 @@ void supervise_send(struct master *m, enum child_kind kind, enum channel_type ty
         channel_send(s->channel, type, value);
 }
 
+static void signal_one(const struct supervised *s, int sig)
+{
+    /* Safe without a pidfd for our children: a pid is free only after we have reaped it. */
+    if (!s->adopted_process)
+        kill(s->pid, sig);
+    else if (syscall(SYS_pidfd_send_signal, s->channel, sig, NULL, 0) < 0 && errno != ESRCH)
+        log_warn("cannot signal process %d: %s", (int)s->pid, strerror(errno));
+}
+
 void supervise_kill(struct master *m, enum child_kind kind, int sig)
 {
-    /* Safe without a pidfd: these are our children, and a pid is free only after we have reaped it.
-     */
     SUPERVISE_EACH(s, m)
     if (s->kind == kind && s->pid > 0)
-        kill(s->pid, sig);
+        signal_one(s, sig);
 }
 
 void supervise_reopen(struct master *m, enum child_kind kind)
@@ -442,7 +527,7 @@ void supervise_reopen(struct master *m, enum child_kind kind)
         if (kind != CHILD_BOXOFFICE)
             channel_send(s->channel, CHANNEL_REOPEN, 0);
         else if (s->ready)
-            kill(s->pid, SIGUSR1);
+            signal_one(s, SIGUSR1);
     }
 }
 

@@ -117,19 +117,22 @@ static void leave_listeners(struct worker *w)
         close(in->listeners[i]);
 }
 
-static void on_drain(struct child *c, bool for_good)
+/* Where others take the new clients, those who are connected have time to ask once more and be told
+ * by the answer that the connection ends: whoever is just sending loses nothing. */
+static void on_drain(struct child *c, enum child_drain how)
 {
     struct worker *w = worker_of(c);
+    uint64_t limit_ms = gate_drain_timeout_ms(w->gate);
 
     if (!w->draining) {
         w->draining = true;
         child_draining(c);
-        gate_drain(w->gate);
-        loop_timer_arm(&c->loop, &w->deadline, gate_drain_timeout_ms(w->gate) * NS_PER_MS);
+        gate_drain(w->gate, how == DRAIN_HANDOVER ? (uint32_t)(limit_ms / 4 * 3) : 0);
+        loop_timer_arm(&c->loop, &w->deadline, limit_ms * NS_PER_MS);
         log_info("draining: %u connections, %u requests", gate_connections(w->gate),
                  gate_requests(w->gate));
     }
-    if (for_good && !w->left)
+    if (how != DRAIN_BRIEF && !w->left)
         leave_listeners(w);
 }
 
@@ -177,7 +180,7 @@ static void open_gate(struct worker *w)
         .bans = in->bans,
         .worker = in->slot,
         .limits = {.zone = in->limits,
-                   .slab = &in->limits->slab[in->slot],
+                   .slab = in->limit_slab,
                    .workers = atomic_load_explicit(&in->control->workers, memory_order_relaxed)},
     };
 

@@ -127,6 +127,39 @@ def process_alive(pid):
         return False
 
 
+def link_of(path):
+    """Where a link leads; "" when it is gone, as a descriptor of a busy process may be."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+class Successor:
+    """A master that is not our child: what a subprocess.Popen is asked for, as far as that goes."""
+
+    def __init__(self, pid):
+        self.pid, self.returncode = pid, None
+
+    def poll(self):
+        if self.returncode is None and not process_alive(self.pid):
+            self.returncode = 0  # how it ended only its parent knows
+        return self.returncode
+
+    def wait(self, seconds=PATIENCE_S):
+        try:
+            wait_for(lambda: self.poll() is not None, f"process {self.pid} to end", seconds)
+        except AssertionError:
+            raise subprocess.TimeoutExpired("rushgate", seconds) from None
+        return self.returncode
+
+    def send_signal(self, sig):
+        os.kill(self.pid, sig)
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+
+
 class Gateway:
     def __init__(self, config=None, base=None, text=None):
         self.prefix = tempfile.mkdtemp(prefix="rushgate-e2e.")
@@ -211,7 +244,7 @@ class Gateway:
             if int(pid) == os.getpid():
                 continue
             try:
-                links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+                links = [link_of(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
             except OSError:
                 continue
             if any(link.startswith(self.prefix + "/") for link in links) and process_alive(pid):
@@ -257,6 +290,17 @@ class Gateway:
     def error_log(self):
         with open(self.path("log", "error.log"), errors="replace") as f:
             return f.read()
+
+    # ---- upgrades ----
+
+    def upgrade(self, *options):
+        """Replaces the binary and follows the new master; the command's document."""
+        old = self.process
+        done = self.ctl_json("upgrade", *options)
+        self.process = Successor(done["data"]["pid"])
+        if old is not None:
+            assert old.wait(PATIENCE_S) == 0
+        return done
 
     # ---- processes ----
 

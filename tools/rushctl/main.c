@@ -50,7 +50,7 @@ static uint64_t wait_of(const struct options *o)
 /* How long the daemon may take: commands that wait there take their wait and a little. */
 static uint64_t answer_time(const struct options *o)
 {
-    if (o->inv.id == CMD_RELOAD)
+    if (o->inv.id == CMD_RELOAD || o->inv.id == CMD_UPGRADE)
         return wait_of(o) + ANSWER_NS;
     /* A change waits for the processes, too. */
     return ctl_commands[o->inv.id].permission == CTL_OPERATE ? 2 * ANSWER_NS : ANSWER_NS;

@@ -406,6 +406,48 @@ static void print_change(const json_t *doc, struct buf *out)
                (long long)json_integer_value(json_object_get(d, "processes_total")));
 }
 
+static void line_of(struct buf *out, const char *lead, const char *text)
+{
+    buf_printf(out, "%-10s", lead);
+    text_clean(out, slice_str(text));
+}
+
+static void print_upgrade(const json_t *doc, struct buf *out)
+{
+    const json_t *d = json_object_get(doc, "data"), *n;
+    struct buf ready = {0}, took = {0};
+    size_t i;
+
+    text_seconds(&ready, json_number_value(json_object_get(d, "ready_s")));
+    text_seconds(&took, json_number_value(json_object_get(d, "duration_s")));
+    line_of(out, "binary", text_of(d, "binary"));
+    buf_char(out, '\n');
+    json_array_foreach(json_object_get(d, "handed_over"), i, n)
+    {
+        line_of(out, text_of(n, "kind"), text_of(n, "name"));
+        buf_str(out, text_of(n, "name")[0] != '\0' ? " " : "");
+        text_clean(out, slice_str(text_of(n, "outcome")));
+        if (text_of(n, "why")[0] != '\0') {
+            buf_str(out, ": ");
+            text_clean(out, slice_str(text_of(n, "why")));
+        }
+        buf_char(out, '\n');
+    }
+    buf_printf(out, "ready     %lld workers in %s\n",
+               (long long)json_integer_value(json_object_get(d, "workers_ready")),
+               buf_cstr(&ready));
+    if (strcmp(text_of(d, "state"), "upgraded") == 0)
+        buf_printf(out, "drained   the old workers, after %s\n", buf_cstr(&took));
+    line_of(out, "upgrade", "ok: version ");
+    text_clean(out, slice_str(text_of(d, "old_version")));
+    buf_printf(out, " (pid %lld) -> ",
+               (long long)json_integer_value(json_object_get(d, "old_pid")));
+    text_clean(out, slice_str(text_of(d, "version")));
+    buf_printf(out, " (pid %lld)\n", (long long)json_integer_value(json_object_get(d, "pid")));
+    buf_free(&ready);
+    buf_free(&took);
+}
+
 /* An object without a form of its own: a line a member. */
 static void print_object(const json_t *data, struct buf *out)
 {
@@ -445,6 +487,8 @@ static void print_for_people(const struct options *o, const json_t *doc, struct 
         print_taken(doc, view, false, out);
     } else if (strcmp(view, "change") == 0 && !option_given(o, OPT_FIELDS)) {
         print_change(doc, out);
+    } else if (strcmp(view, "upgrade") == 0 && !option_given(o, OPT_FIELDS)) {
+        print_upgrade(doc, out);
     } else if (json_object_size(data) == 0) {
         buf_str(out, "done\n");
     } else {

@@ -93,12 +93,26 @@ static unsigned op_generations(void *arg, struct ctl_generation *out, unsigned m
     return 2;
 }
 
+static bool op_outdated(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+static const char *op_busy(void *arg)
+{
+    (void)arg;
+    return NULL;
+}
+
 static const struct ctl_ops ops = {
+    .busy = op_busy,
     .reload = op_reload,
     .rollback = op_reload,
     .generations = op_generations,
     .stop = op_stop,
     .drain = op_drain,
+    .boxoffice_outdated = op_outdated,
     .reopen_logs = op_reopen,
     .conf = op_conf,
     .conf_file = op_conf_file,

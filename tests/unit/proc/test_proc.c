@@ -276,7 +276,7 @@ static void test_listeners_share_a_free_port(void **state)
     uint16_t port;
 
     (void)state;
-    assert_true(listeners_open(&l, &from, 1, 3, true, &err));
+    assert_true(listeners_open(&l, &from, 1, 3, true, NULL, 0, &err));
     port = port_of_fd(l.fds[0]);
     assert_true(port != 0);
     assert_int_equal(port_of_fd(l.fds[1]), port);
@@ -286,9 +286,9 @@ static void test_listeners_share_a_free_port(void **state)
 
     /* Somebody else's address is not shared without a word; an earlier worker's is, on purpose. */
     from = loopback(port);
-    assert_false(listeners_open(&again, &from, 1, 1, true, &err));
+    assert_false(listeners_open(&again, &from, 1, 1, true, NULL, 0, &err));
     assert_non_null(strstr(buf_cstr(&err), "Address already in use"));
-    assert_true(listeners_open(&again, &from, 1, 1, false, &err));
+    assert_true(listeners_open(&again, &from, 1, 1, false, NULL, 0, &err));
     listeners_close(&again);
     listeners_close(&l);
     buf_free(&err);

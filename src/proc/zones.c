@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which zones the master has: a line each. Those that survive an upgrade are handed to the new
+ * binary, which takes one over when its header and what `fits` looks at say that it is what this
+ * binary would make; otherwise it makes a new, empty one and says why. The others belong to one
+ * master's processes and begin anew.
+ *
+ * While workers of both binaries are at work they write the same zone, so only a zone whose words
+ * may have several writers survives, or one whose single-writer parts are split between the two
+ * (the lease slabs, zones_slab).
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "proc/master.h"
+
+#define BANK_BYTES     (UINT64_C(32) << 20) /* per bank; memory is used only where it is written */
+#define LIMIT_SET_BITS 19                   /* 4 million keys in 64 MB, touched as needed */
+#define SLAB_HALF      (CONTROL_WORKERS / 2)
+
+struct zone_kind {
+    const char *name;
+    uint32_t layout;
+    size_t zone, mapping; /* where struct master has the zone, and a pointer to its content */
+    size_t (*size)(void);
+    void (*init)(struct master *m);            /* a new one */
+    bool (*fits)(const struct zone_header *h); /* NULL: does not survive */
+};
+
+static size_t control_size(void)
+{
+    return sizeof(struct control);
+}
+
+static void control_fill(struct master *m)
+{
+    control_init(m->control);
+}
+
+static size_t bank_size(void)
+{
+    return bank_zone_size(BANK_BYTES);
+}
+
+static void config_fill(struct master *m)
+{
+    bank_zone_init(m->banks, BANK_BYTES);
+}
+
+static size_t metric_size(void)
+{
+    return sizeof(struct metric_zone);
+}
+
+static size_t ring_size(void)
+{
+    return sizeof(struct ring_zone);
+}
+
+static size_t offenders_size(void)
+{
+    return sizeof(struct offenders_zone);
+}
+
+static void nothing(struct master *m)
+{
+    (void)m;
+}
+
+static size_t limit_size(void)
+{
+    return limit_zone_size(LIMIT_SET_BITS);
+}
+
+static void limit_fill(struct master *m)
+{
+    uint64_t seed;
+
+    random_bytes(&seed, sizeof seed);
+    limit_zone_init(m->limits, LIMIT_SET_BITS, seed);
+}
+
+static bool limit_fits(const struct zone_header *h)
+{
+    return ((const struct limit_zone *)(const void *)h)->set_bits == LIMIT_SET_BITS;
+}
+
+#define IN_MASTER(zone, mapping) offsetof(struct master, zone), offsetof(struct master, mapping)
+
+static const struct zone_kind kinds[] = {
+    {"control", CONTROL_LAYOUT, IN_MASTER(control_zone, control), control_size, control_fill, NULL},
+    {"config", BANK_LAYOUT, IN_MASTER(bank_zone, banks), bank_size, config_fill, NULL},
+    {"metric", METRIC_LAYOUT, IN_MASTER(metric_zone, metrics), metric_size, nothing, NULL},
+    {"ring", RING_LAYOUT, IN_MASTER(ring_zone, rings), ring_size, nothing, NULL},
+    {"limit", LIMIT_LAYOUT, IN_MASTER(limit_zone, limits), limit_size, limit_fill, limit_fits},
+    {"offenders", OFFENDERS_LAYOUT, IN_MASTER(offenders_zone, offenders), offenders_size, nothing,
+     NULL},
+};
+
+#define KINDS_N (sizeof kinds / sizeof *kinds)
+_Static_assert(KINDS_N <= HANDOVER_ZONES, "all can be handed over");
+
+static struct zone *zone_of(struct master *m, const struct zone_kind *k)
+{
+    return (struct zone *)(void *)((char *)m + k->zone);
+}
+
+/* Why the zone behind the descriptor cannot be used. */
+static void explain(const struct zone_kind *k, int fd, char why[80])
+{
+    struct zone_header h;
+
+    if (pread(fd, &h, sizeof h, 0) != (ssize_t)sizeof h || h.magic != ZONE_MAGIC)
+        snprintf(why, 80, "it has no header");
+    else if (h.layout != k->layout)
+        snprintf(why, 80, "layout %u, this binary has %u", h.layout, k->layout);
+    else if (h.size != k->size())
+        snprintf(why, 80, "%llu bytes, this binary has %zu", (unsigned long long)h.size, k->size());
+    else
+        snprintf(why, 80, "its content is not what this binary makes");
+}
+
+/* Takes over what the master before has handed to us. False: there is none that fits. */
+static bool inherit(struct master *m, const struct zone_kind *k)
+{
+    struct zone *z = zone_of(m, k);
+    int fd = m->from != NULL && k->fits != NULL ? handover_take_zone(m->from, k->name) : -1;
+    char why[80];
+
+    if (fd < 0) {
+        if (m->from != NULL && k->fits != NULL)
+            successor_note(m, "zone", k->name, "new", "it was not handed over");
+        return false;
+    }
+    if (zone_attach(z, k->name, k->layout, fd, true) == 0) {
+        if (z->head->size == k->size() && k->fits(z->head)) {
+            successor_note(m, "zone", k->name, "kept", "");
+            return true;
+        }
+        explain(k, fd, why);
+        zone_close(z);
+    } else {
+        explain(k, fd, why);
+        close(fd);
+    }
+    log_warn("zone %s is built anew: %s", k->name, why);
+    successor_note(m, "zone", k->name, "new", why);
+    return false;
+}
+
+int zones_open(struct master *m)
+{
+    for (unsigned i = 0; i < KINDS_N; i++) {
+        const struct zone_kind *k = &kinds[i];
+        struct zone *z = zone_of(m, k);
+        bool kept = inherit(m, k);
+        int rc = kept ? 0 : zone_create(z, k->name, k->layout, k->size());
+        if (rc < 0)
+            return rc;
+        memcpy((char *)m + k->mapping, &z->head, sizeof z->head);
+        if (!kept)
+            k->init(m);
+    }
+    return 0;
+}
+
+void zones_init(struct master *m)
+{
+    for (unsigned i = 0; i < KINDS_N; i++)
+        *zone_of(m, &kinds[i]) = (struct zone){.fd = -1};
+}
+
+void zones_hand_over(struct master *m, struct handover_out *out)
+{
+    for (unsigned i = 0; i < KINDS_N; i++)
+        if (kinds[i].fits != NULL)
+            handover_put(out, "zone", zone_of(m, &kinds[i])->fd, "%s", kinds[i].name);
+}
+
+void zones_close(struct master *m)
+{
+    for (unsigned i = 0; i < KINDS_N; i++)
+        zone_close(zone_of(m, &kinds[i]));
+}
+
+struct limit_slab *zones_slab(const struct master *m, unsigned worker)
+{
+    return worker < SLAB_HALF ? &m->limits->slab[m->half * SLAB_HALF + worker] : NULL;
+}
