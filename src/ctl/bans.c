@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "ctl/attachment.h"
 #include "ctl/request.h"
 #include "table/ban_book.h"
 
@@ -89,6 +90,34 @@ static const struct ban_book *book_of(const struct ctl_request *r)
     return r->ctl->cfg.ops->bans(r->ctl->cfg.arg);
 }
 
+/* For the audit log: the state of a target, before or after. */
+static void state_text(const struct ban *ban, struct buf *out)
+{
+    char until[CLOCK_ISO_MAX];
+
+    if (ban == NULL)
+        return;
+    buf_str(out, ban->allow ? "allow" : "deny");
+    if (ban->until_ns == BAN_NEVER)
+        return;
+    clock_iso8601(ban->until_ns, 0, until);
+    buf_printf(out, " until %s", until);
+}
+
+static void note_change(struct ctl_request *r, const struct ban_target *what,
+                        const struct ban *after)
+{
+    char target[BAN_TEXT_MAX];
+    struct buf old = {0}, new = {0};
+
+    ban_target_text(what, target);
+    state_text(ban_book_find(book_of(r), what), &old);
+    state_text(after, &new);
+    ctl_audit_change(r, target, buf_cstr(&old), buf_cstr(&new));
+    buf_free(&old);
+    buf_free(&new);
+}
+
 /* --- add --- */
 
 static void put(struct ctl_request *r, const char *name, struct ban *list, size_t n,
@@ -129,7 +158,64 @@ void ctl_do_BAN_ADD(struct ctl_request *r)
             return;
         }
     }
+    for (size_t i = 0; i < n; i++)
+        note_change(r, &what[i], &list[i]);
     put(r, "ban", list, n, &terms);
+}
+
+/* --- load --- */
+
+/* The list is wrong: all its errors, as reload has those of a configuration. */
+static void refuse_list(struct ctl_request *r, struct buf *errors)
+{
+    struct buf text = {0};
+    json_t *doc, *error;
+
+    buf_printf(&text, "%s has errors; nothing changed", r->inv.args[0]);
+    doc = ctl_error_document(CTL_USAGE, buf_cstr(&text), "");
+    error = json_object_get(doc, "error");
+    json_object_set_new(error, "details", ctl_text(buf_view(errors)));
+    json_object_set_new(error, "errors", ctl_error_list(buf_cstr(errors)));
+    buf_free(&text);
+    ctl_answer(r, doc);
+}
+
+static void load_text(struct ctl_request *r, struct slice text, const struct ban *terms)
+{
+    struct buf errors = {0};
+    struct ban *list = NULL;
+    size_t n = 0;
+
+    if (ban_list_parse(r->inv.args[0], text, &list, &n, &errors)) {
+        for (size_t i = 0; i < n; i++) {
+            struct ban_target what = list[i].what;
+            list[i] = *terms;
+            list[i].what = what;
+        }
+        put(r, "ban", list, n, terms);
+    } else {
+        refuse_list(r, &errors);
+    }
+    free(list);
+    buf_free(&errors);
+}
+
+void ctl_do_BAN_LOAD(struct ctl_request *r)
+{
+    int fd = ctl_client_attached(r->client), rc;
+    struct buf text = {0};
+    char who[BAN_WHO_MAX];
+    struct ban terms;
+
+    if (!read_terms(r, &terms, who))
+        return;
+    rc = fd >= 0 ? attachment_read(fd, &text) : -EINVAL;
+    if (rc < 0)
+        ctl_refuse(r, CTL_USAGE, "rushctl sends it by itself", "no usable file came along: %s",
+                   strerror(-rc));
+    else
+        load_text(r, buf_view(&text), &terms);
+    buf_free(&text);
 }
 
 /* --- rm --- */
@@ -181,6 +267,8 @@ void ctl_do_BAN_RM(struct ctl_request *r)
             refuse_unknown(r, &what[i]);
             return;
         }
+    for (unsigned i = 0; i < r->inv.args_n; i++)
+        note_change(r, &what[i], NULL);
     removed = cfg->ops->ban_remove(cfg->arg, all ? NULL : what, r->inv.args_n, &why);
     answer(
         r, "ban",

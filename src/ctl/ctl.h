@@ -9,6 +9,8 @@
  *   {"schema":"rushgate.workers/1","generation":7,"workers":{...},"time":"...","warnings":[],"data":...}
  *   {"schema":"rushgate.error/1","error":{"code":"not_found","message":"...","hint":"..."}}
  *
+ * With a command that takes a FILE its content comes along as a descriptor: attachment.h.
+ *
  * Which commands there are, who may run them and with which arguments is commands.def. `view`
  * commands are for everyone who can connect. `operate` commands are for root, the master's own user
  * and members of the socket's group, as the kernel (SO_PEERCRED, SO_PEERGROUPS) says. With the

@@ -79,6 +79,10 @@ void ctl_on_changed(void *request, const struct ctl_reload_result *res);
  */
 json_t *ctl_differs_from_file(const struct ctl *c);
 
+/* server.c: the file that came with the request (attachment.h); -1: none. Valid while its handler
+ * runs for the first time. */
+int ctl_client_attached(const struct ctl_client *client);
+
 /* document.c */
 
 /* The envelope around data (taken over): schema "rushgate.NAME/1". */

@@ -22,6 +22,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "ctl/attachment.h"
 #include "ctl/request.h"
 
 #define CLIENTS_MAX    64u
@@ -35,6 +36,7 @@ struct ctl_client {
     struct list node; /* on ctl.clients */
     struct ctl *ctl;
     int fd;                            /* owned */
+    int attached;                      /* owned: what came with the request; -1 nothing */
     struct event *readable, *writable; /* owned */
     struct loop_timer wait;
     struct peer peer;
@@ -45,6 +47,18 @@ struct ctl_client {
     bool eof;        /* nothing more will come */
     bool in_handler; /* ctl_handle is on the stack: an answer must not start the next request */
 };
+
+static void detach(struct ctl_client *client)
+{
+    if (client->attached >= 0)
+        close(client->attached);
+    client->attached = -1;
+}
+
+int ctl_client_attached(const struct ctl_client *client)
+{
+    return client != NULL ? client->attached : -1;
+}
 
 static void client_close(struct ctl_client *client)
 {
@@ -59,6 +73,7 @@ static void client_close(struct ctl_client *client)
     event_free(client->readable);
     event_free(client->writable);
     close(client->fd);
+    detach(client);
     buf_free(&client->in);
     buf_free(&client->out);
     list_del(&client->node);
@@ -118,6 +133,7 @@ static bool next_request(struct ctl_client *client)
     client->in_handler = true;
     ctl_handle(client->ctl, client, &client->peer, slice_of(seen.p, n));
     client->in_handler = false;
+    detach(client);
     buf_consume(&client->in, n + 1);
     return true;
 }
@@ -175,7 +191,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         client_close(client);
         return;
     }
-    n = recv(fd, client->in.p + client->in.n, client->in.cap - client->in.n, MSG_DONTWAIT);
+    n = attachment_recv(fd, client->in.p + client->in.n, client->in.cap - client->in.n,
+                        &client->attached);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n < 0) {
@@ -236,6 +253,7 @@ static void welcome(struct ctl *c, int fd)
     client->magic = CLIENT_MAGIC;
     client->ctl = c;
     client->fd = fd;
+    client->attached = -1;
     client->peer = peer;
     client->readable = event_new(c->cfg.loop->base, fd, EV_READ | EV_PERSIST, on_readable, client);
     client->writable = event_new(c->cfg.loop->base, fd, EV_WRITE, on_writable, client);

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import socket
 import threading
 import time
 
@@ -267,3 +268,78 @@ def test_many_changes_under_load(g):
     for p in players:
         p.join()
     assert not wrong and served[0] > 100
+
+
+# ---- lists ----
+
+def load(g, text, *words, check=0):
+    with open(g.path("list.txt"), "w") as f:
+        f.write(text)
+    return g.ctl("--json", "ban", "load", g.path("list.txt"), *words, check=check)
+
+
+def test_load(g):
+    n = 5000 if SHORT else 20000
+    lines = [f"10.{i >> 8}.{i & 255}.0/24  # {i}" for i in range(n - 3)]
+    text = "\n".join(["; a list", "", *lines, "192.0.2.1", "2001:db8:5::/48", "identity:ann"])
+    done = json.loads(load(g, text, "--for", "1h", "--reason", "daily").stdout)
+    assert done["data"]["added"] == done["data"]["bans"] == n
+    assert ask(g).status == ask(g, "10.3.7.9").status == ask(g, "2001:db8:5::9").status == 403
+    assert ask(g, "172.16.0.1").status == 200
+    document = g.ctl_json("show", "bans")
+    assert len(document["data"]) == min(n, 10000)
+    assert n <= 10000 or f"and {n - 10000} more" in document["warnings"][0]
+    assert bans(g, "192.0.2.1")["192.0.2.1"]["reason"] == "daily"
+    assert json.loads(load(g, text).stdout)["data"]["added"] == 0  # now without an end
+    g.stop()
+    g.start()
+    assert ask(g).status == 403
+    assert g.ctl_json("ban", "rm", "--all")["data"]["removed"] == n
+
+
+def test_load_is_all_or_nothing(g):
+    done = load(g, "192.0.2.1\n\n  10.2.3.4/16\nwhat\n", check=2)
+    errors = json.loads(done.stdout)["error"]["errors"]
+    assert [(e["line"], e["column"]) for e in errors] == [(3, 3), (4, 1)]
+    assert errors[0]["file"] == g.path("list.txt")
+    assert "write 10.2.0.0/16" in errors[0]["message"]
+    assert bans(g) == {} and ask(g).status == 200
+    people = g.ctl("ban", "load", g.path("list.txt"), check=2).stderr
+    assert f"{g.path('list.txt')}:4:1: error: \"what\" is no address" in people
+    assert "nothing changed" in people
+
+
+def test_load_more_than_there_is_room_for(g):
+    lines = [f"{10 + (i >> 16)}.{i >> 8 & 255}.{i & 255}.1" for i in range((1 << 18) + 1)]
+    assert "no room" in json.loads(load(g, "\n".join(lines), check=1).stdout)["error"]["message"]
+    assert bans(g) == {}
+
+
+def test_load_without_a_file(g):
+    assert "No such file" in g.ctl("ban", "load", g.path("none"), check=2).stderr
+    assert "Is a directory" in g.ctl("ban", "load", g.prefix, check=2).stderr
+    with socket.socket(socket.AF_UNIX) as s:  # who speaks to the socket by hand
+        s.connect(g.path("run", "rushgate.sock"))
+        line = b'{"v":1,"argv":["ban","load","x"]}\n'
+        s.sendall(line)
+        assert b"no usable file" in s.recv(65536)
+        with open(g.file, "rb") as f:  # a file that somebody could still change, or take away
+            socket.send_fds(s, [line], [f.fileno()] * 3)
+            assert b"no usable file" in s.recv(65536)
+        socket.send_fds(s, [b'{"v":1,"argv":["status"]}\n'], [s.fileno()])
+        assert b'"state":"running"' in s.recv(65536)
+    master = g.process.pid
+    count = len(os.listdir(f"/proc/{master}/fd"))
+    for _ in range(5):
+        load(g, "192.0.2.1")
+    wait_for(lambda: len(os.listdir(f"/proc/{master}/fd")) <= count, "descriptors to be closed")
+
+
+def test_audit(g):
+    g.ctl("ban", "add", "192.0.2.1", "--reason", "why")
+    g.ctl("ban", "rm", "192.0.2.1")
+    with open(g.path("log", "audit.log")) as f:
+        add, rm = [r for r in map(json.loads, f) if r["command"].startswith("ban")]
+    assert add["changes"] == [{"setting": "192.0.2.1", "old": "", "new": "deny"}]
+    assert add["reason"] == "why"
+    assert rm["changes"] == [{"setting": "192.0.2.1", "old": "deny", "new": ""}]

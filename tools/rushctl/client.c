@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "conf/conf.h"
+#include "ctl/attachment.h"
 
 #define ANSWER_MAX_BYTES (64u << 20)
 #define TRIES            5u
@@ -153,16 +154,19 @@ static bool wait_for(int fd, short what, uint64_t until_ns)
     }
 }
 
-static bool send_all(int fd, struct slice s, uint64_t until_ns)
+/* attached: sent with the first bytes; -1: nothing. */
+static bool send_all(int fd, struct slice s, int attached, uint64_t until_ns)
 {
     while (s.n > 0) {
-        ssize_t n = send(fd, s.p, s.n, MSG_NOSIGNAL);
+        ssize_t n = attached >= 0 ? attachment_send(fd, s.p, s.n, attached)
+                                  : send(fd, s.p, s.n, MSG_NOSIGNAL);
         if (n < 0 && errno == EAGAIN && wait_for(fd, POLLOUT, until_ns))
             continue;
         /* Whoever turned us away may have said why before it closed: read on. */
         if (n < 0)
             return errno == EPIPE;
         s = slice_of(s.p + n, s.n - (size_t)n);
+        attached = -1;
     }
     return true;
 }
@@ -223,19 +227,36 @@ static json_t *parse_answer(const struct buf *line, struct client_failure *f)
     return NULL;
 }
 
+/* The command's FILE. -1 with a failure: it cannot be read. */
+static int attach(const struct options *o, struct client_failure *f)
+{
+    int fd = attachment_make(o->inv.args[0]);
+
+    if (fd == -EFBIG)
+        fail(f, CTL_USAGE, "", "%s is larger than %u MB", o->inv.args[0],
+             ATTACHMENT_MAX_BYTES >> 20);
+    else if (fd < 0)
+        fail(f, CTL_USAGE, "", "%s: %s", o->inv.args[0], strerror(-fd));
+    return fd;
+}
+
 /* One conversation. *closed: it ended without an answer, which failure does not say yet. */
 static json_t *ask_once(const char *path, const struct options *o, uint64_t until,
                         struct client_failure *f, bool *closed)
 {
     struct buf out = {0}, in = {0};
     json_t *doc = NULL;
-    int fd = connect_to(path, f), rc;
+    int fd = connect_to(path, f), attached = -1, rc;
 
     *closed = false;
     if (fd < 0)
         return NULL;
+    if (o->inv.id == CMD_BAN_LOAD && o->inv.args_n > 0 && (attached = attach(o, f)) < 0) {
+        close(fd);
+        return NULL;
+    }
     write_request(o, &out);
-    rc = send_all(fd, buf_view(&out), until) ? read_line(fd, &in, until) : -ETIMEDOUT;
+    rc = send_all(fd, buf_view(&out), attached, until) ? read_line(fd, &in, until) : -ETIMEDOUT;
     if (rc == 0)
         doc = parse_answer(&in, f);
     else if (rc == -ETIMEDOUT)
@@ -243,6 +264,8 @@ static json_t *ask_once(const char *path, const struct options *o, uint64_t unti
              "the daemon at %s does not answer in time", path);
     else
         *closed = true;
+    if (attached >= 0)
+        close(attached);
     close(fd);
     buf_free(&out);
     buf_free(&in);
