@@ -25,12 +25,23 @@ static void take_shared(struct gate *g, struct limit_group *s, unsigned first, u
             shared_limits_take(g->shared, &s->key[i], &s->ask[i], now_ns, &s->look[i]);
 }
 
+/* What the host's own buckets say about the rest of a request that is refused already. */
+static void peek_rest(struct gate *g, struct limit_group *s, uint64_t now_ns)
+{
+    for (unsigned i = 0; i < s->enforced; i++)
+        if (s->ask[i].allowed)
+            limit_peek(g->ctx.limits.zone, &s->ask[i], now_ns);
+}
+
 /* What all hosts know is asked first and taken last: it is this worker's own, so nothing can come
  * in between, and what it denies takes nothing from the host's buckets. */
 bool limit_group_take(struct gate *g, struct limit_group *s, uint64_t now_ns)
 {
-    if (!look_shared(g, s, 0, s->enforced, now_ns) ||
-        !limit_take_all(&g->ctx.limits, s->ask, s->enforced, now_ns))
+    if (!look_shared(g, s, 0, s->enforced, now_ns)) {
+        peek_rest(g, s, now_ns);
+        return false;
+    }
+    if (!limit_take_all(&g->ctx.limits, s->ask, s->enforced, now_ns))
         return false;
     take_shared(g, s, 0, s->enforced, now_ns);
     return true;

@@ -48,7 +48,7 @@ static void adapt(struct shared_entry *e, const struct limit_ask *a)
         e->lease[0] = e->lease[1] = (struct shared_stretch){0};
     e->interval = a->interval;
     e->capacity = a->capacity;
-    e->cost = (uint32_t)(a->charge / a->interval);
+    e->cost = (uint32_t)max(a->charge / a->interval, 1);
 }
 
 enum shared_verdict shared_entry_look(struct shared_entry *e, const struct limit_ask *a,
@@ -79,7 +79,8 @@ void shared_entry_take(struct shared_entry *e, const struct limit_ask *a,
 {
     uint64_t now = now_ns * LIMIT_TICKS_PER_NS;
 
-    if (verdict == SHARED_LEASED) {
+    /* Asked for twice at once, a lease may give only one of both. */
+    if (verdict == SHARED_LEASED && left(&e->lease[0], now) >= a->charge) {
         e->lease[0].spent = max(e->lease[0].spent, now) + a->charge;
         return;
     }
@@ -105,11 +106,16 @@ bool shared_entry_wants(const struct shared_entry *e, enum shared_verdict verdic
     return verdict != SHARED_LEASED || e->hard > 0 || low(e, now_ns);
 }
 
-/* Tokens for the next HORIZON, if demand stays as it was since the last call. */
+/*
+ * Tokens for the next HORIZON, if demand stays as it was since the last call. No more than flow
+ * back in SHARED_KEEP_NS: demand may end, and what a worker then keeps is refused to others. So a
+ * limit of few tokens a second is not leased at all; its requests are charged one by one.
+ */
 static uint32_t wanted(const struct shared_entry *e, uint64_t now_ns)
 {
     uint64_t elapsed = max(now_ns - e->asked_ns, pace_ns(e)), want;
     uint64_t most = e->capacity / e->interval / 2;
+    uint64_t keep = SHARED_KEEP_NS * LIMIT_TICKS_PER_NS / e->interval;
 
     if (left(&e->lease[1], now_ns * LIMIT_TICKS_PER_NS) > 0)
         return 0;
@@ -117,9 +123,7 @@ static uint32_t wanted(const struct shared_entry *e, uint64_t now_ns)
         want = e->demand > e->cost ? e->demand : 0; /* more than one in a turn: it may be a rush */
     else
         want = (uint64_t)((double)e->demand * (double)SHARED_HORIZON_NS / (double)elapsed);
-    if (e->most > 0)
-        most = min(most, e->most);
-    want = min(want, max(most, e->cost));
+    want = min(want, min(most, e->most > 0 ? e->most : keep));
     return (uint32_t)(want - want % e->cost);
 }
 

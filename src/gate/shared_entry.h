@@ -40,8 +40,9 @@
 
 #define SHARED_NAME_MAX 49u /* a limit's name with its NUL */
 #define SHARED_HORIZON_NS                                                                          \
-    (20 * UINT64_C(1000000))                   /* what is used in this time is asked for at once */
-#define SHARED_PACE_NS (5 * UINT64_C(1000000)) /* between two calls for a key */
+    (20 * UINT64_C(1000000)) /* what is used in this time is asked for at once */
+#define SHARED_KEEP_NS (100 * UINT64_C(1000000)) /* of the rate, that a worker keeps at most */
+#define SHARED_PACE_NS (5 * UINT64_C(1000000))   /* between two calls for a key */
 
 enum shared_verdict { SHARED_DENIED, SHARED_LEASED, SHARED_OPTIMISTIC };
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from gateway import SHORT, free_port, plain_config, wait_for
+from gateway import ROOT, SHORT, free_port, plain_config, wait_for
 from redis_server import RedisServer
 
 BUDGET_S = 0.1  # of a busy machine
@@ -124,6 +124,41 @@ class Load:
         return sum(start <= t < end for t in self.admitted)
 
 
+def script():
+    with open(os.path.join(ROOT, "src", "gate", "shared_script.h")) as f:
+        return "\n".join(re.findall(r'^    "(.*)\\n"', f.read(), re.MULTILINE))
+
+
+def test_script(make_redis):
+    """What is charged and what is answered, by Redis itself: 1 token/s, a burst of 10."""
+    redis, lua, s = make_redis().start(), script(), 1000000
+
+    def call(key, hard=0, soft=0, want=0, least=1, interval=s, capacity=10 * s):
+        tokens, ahead, wait = redis.command("EVAL", lua, 1, key, interval, capacity, hard, soft,
+                                            want, least)
+        return tokens, round(ahead / s, 1), round(wait / s, 1)
+
+    assert call("look") == (0, 0, 0)
+    assert redis.keys() == []  # a full bucket needs no key
+    assert call("a", want=3) == (3, 3, 0)
+    assert call("a", want=4, least=2) == (4, 7, 0)
+    assert call("a", want=9, least=2) == (2, 9, 1)  # three are left, in twos
+    assert call("a", want=9) == (1, 10, 1)
+    assert call("a", want=9) == (0, 10, 1)
+    assert 9000 < redis.command("PTTL", "a") <= 10000
+    # Hard debt goes beyond an empty bucket, soft debt does not.
+    assert call("a", hard=5 * s) == (0, 15, 6)
+    assert call("a", soft=5 * s) == (0, 15, 6)
+    assert call("b", soft=99 * s, want=1) == (0, 10, 1)
+    assert call("c", soft=4 * s, want=20) == (6, 10, 1)
+    # Hours ahead is a clock that was set back: 17 bursts at most.
+    assert call("a", hard=3600 * s)[1] > 3600
+    assert call("a") == (0, 170, 161)
+    # A fast rate, in fractions of a microsecond; what is charged is rounded up.
+    tokens, ahead, _ = redis.command("EVAL", lua, 1, "fast", "1.4285715", "142857.15", 0, 0, 7, 1)
+    assert (tokens, ahead) == (7, 11)
+
+
 @pytest.mark.skipif(SHORT, reason="measures")
 def test_two_hosts_admit_one_rate(make_redis, hosts):
     redis = make_redis().start()
@@ -167,6 +202,21 @@ def test_one_bucket_for_two_hosts(make_redis, hosts):
     keys = wait_for(lambda: len(redis.keys()) == 2 and redis.keys(), "two keys")
     assert all(re.fullmatch(r"rushgate:few:\{[0-9a-f]{16}\}", k) for k in keys)
     assert all(0 < redis.command("PTTL", k) <= 7 * 3600 * 1000 for k in keys)
+
+
+def test_beside_a_limit_of_the_host(make_redis, hosts):
+    redis = make_redis().start()
+    g, = hosts(1, [redis.address], {
+        "few": {"key": "constant", "rate": "1/h", "burst": 2},
+        "wide": {"key": "constant", "rate": "1/h", "burst": 50, "shared": False},
+        "seen": {"key": "constant", "rate": "1/h", "burst": 1, "mode": "shadow"}}, workers=1)
+    assert statuses(g, 4, pause=0.03) == [200] * 2 + [429] * 2
+    # What the shared one refused took nothing from the other.
+    refused = ask(g)
+    assert refused.header("RateLimit").startswith('"few";r=0;')
+    assert '"wide";r=47;' in refused.header("RateLimit")
+    assert refused.json()["violated-policies"] == ["few"]
+    assert (limit_row(g, "seen")["allowed"], limit_row(g, "seen")["shadow_denied"]) == (1, 1)
 
 
 def test_debt_is_paid_back(make_redis, hosts):
@@ -277,7 +327,7 @@ def refused_by(g, server, text, advice):
              "requests that are decided here")
 
 
-WIDE = {"all": {"key": "constant", "rate": "100000/s"}}
+WIDE = {"all": {"key": "constant", "rate": "1/s", "burst": 100000}}  # keys stay for seconds
 SOON = {"failures": 2, "open_for": "100ms"}
 
 
@@ -331,7 +381,7 @@ def test_memory_used_up(make_redis, hosts):
 
 def test_key_of_somebody_else(make_redis, hosts):
     redis = make_redis().start()
-    g, = hosts(1, [redis.address], {"all": {"key": "constant", "rate": "1000000/h"}}, breaker=SOON)
+    g, = hosts(1, [redis.address], WIDE, breaker=SOON)
     statuses(g, 4)
     key = wait_for(redis.keys, "the key")[0]
     redis.command("DEL", key)

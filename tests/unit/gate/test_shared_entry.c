@@ -153,6 +153,30 @@ static void test_a_rate_of_a_million(void **state)
     assert_true(w.admitted >= (100000 + 1000000) * 99 / 100);
 }
 
+/* Tokens that flow back slowly are not kept from other workers. */
+static void test_slow_rates_are_not_leased(void **state)
+{
+    struct limit_ask slow = {.interval = limit_interval(1, NS_PER_S)}, fast = limit(1000, 500, 1);
+    struct shared_question q;
+    uint64_t wait;
+
+    (void)state;
+    slow.capacity = 100 * slow.interval;
+    slow.charge = slow.interval;
+    for (int busy = 0; busy < 2; busy++) {
+        struct shared_entry e = {0};
+        for (unsigned i = 0; i < 400; i++)
+            shared_entry_look(&e, busy ? &fast : &slow, START_NS, &wait);
+        shared_entry_ask(&e, START_NS, &q);
+        assert_int_equal(q.want, busy ? 100 : 0);
+        e = (struct shared_entry){.most = 7};
+        for (unsigned i = 0; i < 400; i++)
+            shared_entry_look(&e, busy ? &fast : &slow, START_NS, &wait);
+        shared_entry_ask(&e, START_NS, &q);
+        assert_int_equal(q.want, 7);
+    }
+}
+
 /* A lease of the past cannot be spent. */
 static void test_lease_expires(void **state)
 {
@@ -300,6 +324,7 @@ int main(void)
         cmocka_unit_test(test_one_busy_among_idle),
         cmocka_unit_test(test_cost),
         cmocka_unit_test(test_a_rate_of_a_million),
+        cmocka_unit_test(test_slow_rates_are_not_leased),
         cmocka_unit_test(test_lease_expires),
         cmocka_unit_test(test_late_answer),
         cmocka_unit_test(test_debt_of_an_outage),
