@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/buf.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void buf_free(struct buf *b)
 {
@@ -34,15 +36,37 @@ bool buf_reserve_slow(struct buf *b, size_t more)
 size_t fmt_u64(char *out, uint64_t v)
 {
     char tmp[20];
-    size_t n = 0;
+    size_t at = sizeof tmp;
 
-    do {
-        tmp[n++] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v > 0);
-    for (size_t i = 0; i < n; i++)
-        out[i] = tmp[n - 1 - i];
-    return n;
+    /* Two digits a division; what is left is one or two. */
+    for (; v >= 100; v /= 100) {
+        tmp[--at] = (char)('0' + v % 10);
+        tmp[--at] = (char)('0' + v / 10 % 10);
+    }
+    tmp[--at] = (char)('0' + v % 10);
+    if (v >= 10)
+        tmp[--at] = (char)('0' + v / 10);
+    memcpy(out, tmp + at, sizeof tmp - at);
+    return sizeof tmp - at;
+}
+
+/* The eight digits at once: a nibble to each byte, then '0', and another 39 for those above 9. */
+static void hex8(char *out, uint32_t v)
+{
+    uint64_t x = v, above;
+
+    x = (x | x << 16) & UINT64_C(0x0000ffff0000ffff);
+    x = (x | x << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    x = (x | x << 4) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    above = (x + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101);
+    x = htobe64(x + UINT64_C(0x3030303030303030) + above * ('a' - '0' - 10));
+    memcpy(out, &x, sizeof x);
+}
+
+void fmt_hex16(char *out, uint64_t v)
+{
+    hex8(out, (uint32_t)(v >> 32));
+    hex8(out + 8, (uint32_t)v);
 }
 
 void buf_u64(struct buf *b, uint64_t v)
@@ -139,6 +163,33 @@ static bool json_plain(unsigned char c)
     return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+
+/* True when all eight bytes are plain. A byte below c borrows into its top bit when c is
+ * subtracted; XOR turns "equal" into "below 1" (Mycroft). */
+static bool json_plain8(const char *p)
+{
+    uint64_t w, odd;
+
+    memcpy(&w, p, sizeof w);
+    odd = w | (w - EACH_BYTE(0x20));
+    odd |= (w ^ EACH_BYTE('"')) - EACH_BYTE(1);
+    odd |= (w ^ EACH_BYTE('\\')) - EACH_BYTE(1);
+    return (odd & EACH_BYTE(0x80)) == 0;
+}
+
+/* How many bytes from i on need no escaping. */
+static size_t json_run(struct slice s, size_t i)
+{
+    size_t end = i;
+
+    while (end + 8 <= s.n && json_plain8(s.p + end))
+        end += 8;
+    while (end < s.n && json_plain((unsigned char)s.p[end]))
+        end++;
+    return end - i;
+}
+
 static void json_escape(struct buf *b, unsigned char c)
 {
     static const char short_form[] = "\"\"\\\\\bb\ff\nn\rr\tt";
@@ -158,11 +209,9 @@ void buf_json(struct buf *b, struct slice s)
 
     buf_char(b, '"');
     while (i < s.n) {
-        size_t run = i;
-        while (run < s.n && json_plain((unsigned char)s.p[run]))
-            run++;
-        buf_add(b, s.p + i, run - i);
-        i = run;
+        size_t run = json_run(s, i);
+        buf_add(b, s.p + i, run);
+        i += run;
         if (i == s.n)
             break;
         if ((unsigned char)s.p[i] < 0x80) {

@@ -96,6 +96,8 @@ const char *buf_cstr(struct buf *b);
 
 /* Writes v in decimal to out (at least 20 bytes); returns the number of digits. */
 size_t fmt_u64(char *out, uint64_t v);
+/* Writes v as 16 lower-case hexadecimal digits. */
+void fmt_hex16(char *out, uint64_t v);
 
 /*
  * Length of the well-formed UTF-8 sequence at the start of s (1 to 4; no surrogates, nothing above

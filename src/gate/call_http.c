@@ -90,7 +90,7 @@ static bool pass_headers(struct gate_request *q, struct http_client_request *out
         if (!is_hop_by_hop(r, r->headers[i].name) && !is_replaced(q, r->headers[i].name))
             h[n++] = r->headers[i];
     h[n++] = (struct http_header){SLICE_LIT("X-Request-Id"), q->request_id};
-    h[n++] = (struct http_header){SLICE_LIT("traceparent"), q->traceparent};
+    h[n++] = (struct http_header){SLICE_LIT("traceparent"), trace_parent(q)};
     h[n++] = (struct http_header){SLICE_LIT("X-Forwarded-For"), forwarded_for(q)};
     if (q->identity.n > 0)
         h[n++] = (struct http_header){conf_slice(root, root->identity_header), q->identity};

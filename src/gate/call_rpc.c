@@ -243,13 +243,13 @@ static bool body_is_json(const struct gate_request *q)
            (type.n > 5 && slice_eq_nocase(slice_of(type.p + type.n - 5, 5), SLICE_LIT("+json")));
 }
 
-static unsigned call_metadata(const struct gate_request *q, struct rpc_meta out[8])
+static unsigned call_metadata(struct gate_request *q, struct rpc_meta out[8])
 {
     const struct rpc_meta all[] = {
         {SLICE_LIT("rushgate-buyer"), q->identity},
         {SLICE_LIT("idempotency-key"), q->idempotency_key},
         {SLICE_LIT("x-request-id"), q->request_id},
-        {SLICE_LIT("traceparent"), q->traceparent},
+        {SLICE_LIT("traceparent"), trace_parent(q)},
         {SLICE_LIT("tracestate"), q->h_traceparent.n > 0 ? q->h_tracestate : SLICE_NONE},
         {q->arm ? conf_slice(q->gen->root, q->split->header_lower) : SLICE_NONE,
          q->arm ? conf_slice(q->gen->root, q->arm->name) : SLICE_NONE},

@@ -134,7 +134,7 @@ struct gate_request {
     struct slice identity; /* believed; "" nobody */
     struct slice idempotency_key;
     struct slice request_id;    /* theirs or ours, set before the first phase */
-    struct slice traceparent;   /* theirs if well-formed, else started here */
+    struct slice traceparent;   /* by trace_parent; "" before */
     struct slice limit_headers; /* header lines about rate limits, of any answer; in the arena */
     struct slice split_headers; /* header lines about the arm, of any answer; in the arena */
     const char *reason;     /* why it was refused; NULL: it was not. A literal or in the arena */
@@ -193,10 +193,13 @@ void gate_answer_with(struct gate_request *q, struct http_answer *a);
 
 /* trace.c -------------------------------------------------------------------------------------- */
 
-/* Sets request_id and traceparent from the request or fresh. False when memory is out. */
+/* Sets request_id from the request or fresh. False when memory is out. */
 bool trace_start(struct gate_request *q);
+/* traceparent: theirs if well-formed, else started here, when somebody wants it: a refusal that is
+ * not logged needs none. "" when memory is out. */
+struct slice trace_parent(struct gate_request *q);
 /* The 32 hex digits of the trace id. */
-struct slice trace_id(const struct gate_request *q);
+struct slice trace_id(struct gate_request *q);
 
 /* client_address.c ----------------------------------------------------------------------------- */
 

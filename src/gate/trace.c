@@ -3,21 +3,12 @@
  * Request ids and W3C Trace Context (https://www.w3.org/TR/trace-context/): passed on when
  * well-formed, started otherwise. The ids need to be unique, not secret.
  */
+#include "base/buf.h"
 #include "base/hash.h"
 #include "gate/request.h"
 
 #define REQUEST_ID_MAX  128
 #define TRACEPARENT_LEN 55 /* 00-<32 hex>-<16 hex>-<2 hex> */
-
-static void put_hex(char *out, uint64_t v)
-{
-    static const char digits[] = "0123456789abcdef";
-
-    for (int i = 15; i >= 0; i--) {
-        out[i] = digits[v & 15];
-        v >>= 4;
-    }
-}
 
 /* Lower-case hex, not all zero. */
 static bool is_id(const char *p, size_t n)
@@ -66,10 +57,10 @@ static struct slice traceparent_new(struct gate_request *q)
     if (p == NULL)
         return SLICE_NONE;
     memcpy(p, "00-", 3);
-    put_hex(p + 3, random_next(rng));
-    put_hex(p + 19, random_next(rng) | 1);
+    fmt_hex16(p + 3, random_next(rng));
+    fmt_hex16(p + 19, random_next(rng) | 1);
     p[35] = '-';
-    put_hex(p + 36, random_next(rng) | 1);
+    fmt_hex16(p + 36, random_next(rng) | 1);
     memcpy(p + 52, "-00", 3); /* not sampled: nobody recorded a span */
     return slice_of(p, TRACEPARENT_LEN);
 }
@@ -80,18 +71,26 @@ static struct slice request_id_new(struct gate_request *q)
 
     if (p == NULL)
         return SLICE_NONE;
-    put_hex(p, random_next(&q->gate->ctx.loop->rng));
+    fmt_hex16(p, random_next(&q->gate->ctx.loop->rng));
     return slice_of(p, 16);
 }
 
 bool trace_start(struct gate_request *q)
 {
     q->request_id = request_id_ok(q->h_request_id) ? q->h_request_id : request_id_new(q);
-    q->traceparent = traceparent_ok(q->h_traceparent) ? q->h_traceparent : traceparent_new(q);
-    return q->request_id.n > 0 && q->traceparent.n > 0;
+    return q->request_id.n > 0;
 }
 
-struct slice trace_id(const struct gate_request *q)
+struct slice trace_parent(struct gate_request *q)
 {
-    return q->traceparent.n >= 35 ? slice_of(q->traceparent.p + 3, 32) : SLICE_NONE;
+    if (q->traceparent.n == 0)
+        q->traceparent = traceparent_ok(q->h_traceparent) ? q->h_traceparent : traceparent_new(q);
+    return q->traceparent;
+}
+
+struct slice trace_id(struct gate_request *q)
+{
+    struct slice parent = trace_parent(q);
+
+    return parent.n >= 35 ? slice_of(parent.p + 3, 32) : SLICE_NONE;
 }

@@ -4,6 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -24,6 +27,29 @@ static void test_decimal(void **state)
     assert_false(slice_to_u64(SLICE_LIT("+1"), &v));
     assert_false(slice_to_u64(SLICE_LIT("1 "), &v));
     assert_int_equal(v, 7);
+}
+
+/* Against the C library, at every length and at the borders. */
+static void test_numbers_as_text(void **state)
+{
+    char ours[21], theirs[21];
+
+    (void)state;
+    for (uint64_t v = 1, step = 0; step < 64; v *= 2, step++)
+        for (uint64_t near = v - 2; near != v + 3; near++) {
+            ours[fmt_u64(ours, near)] = '\0';
+            snprintf(theirs, sizeof theirs, "%" PRIu64, near);
+            assert_string_equal(ours, theirs);
+            fmt_hex16(ours, near * UINT64_C(0x9e3779b97f4a7c15));
+            ours[16] = '\0';
+            snprintf(theirs, sizeof theirs, "%016" PRIx64, near * UINT64_C(0x9e3779b97f4a7c15));
+            assert_string_equal(ours, theirs);
+        }
+    for (uint64_t v = 0; v < 11000; v++) {
+        ours[fmt_u64(ours, v)] = '\0';
+        snprintf(theirs, sizeof theirs, "%" PRIu64, v);
+        assert_string_equal(ours, theirs);
+    }
 }
 
 static void test_utf8(void **state)
@@ -71,6 +97,30 @@ static void test_json_string(void **state)
     buf_free(&b);
 }
 
+/* Every byte at every place of a text that is looked at eight bytes at a time. */
+static void test_json_string_places(void **state)
+{
+    char text[20];
+    struct buf b = {0}, alone = {0};
+
+    (void)state;
+    for (unsigned c = 0; c < 256; c++)
+        for (unsigned at = 0; at < sizeof text; at++) {
+            char one = (char)c;
+            memset(text, 'x', sizeof text);
+            text[at] = one;
+            buf_clear(&b);
+            buf_clear(&alone);
+            buf_json(&b, slice_of(text, sizeof text));
+            buf_json(&alone, slice_of(&one, 1));
+            assert_int_equal(b.n, sizeof text - 1 + alone.n);
+            assert_memory_equal(b.p + 1 + at, alone.p + 1, alone.n - 2);
+            assert_int_equal(alone.n == 3, c >= 0x20 && c < 0x80 && c != '"' && c != '\\');
+        }
+    buf_free(&b);
+    buf_free(&alone);
+}
+
 static void test_arena_large_and_small(void **state)
 {
     struct arena_pool pool;
@@ -106,9 +156,14 @@ static void test_iso8601(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decimal),     cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_json_string), cmocka_unit_test(test_text_of_any_origin),
-        cmocka_unit_test(test_ip_text),     cmocka_unit_test(test_arena_large_and_small),
+        cmocka_unit_test(test_decimal),
+        cmocka_unit_test(test_numbers_as_text),
+        cmocka_unit_test(test_json_string_places),
+        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_json_string),
+        cmocka_unit_test(test_text_of_any_origin),
+        cmocka_unit_test(test_ip_text),
+        cmocka_unit_test(test_arena_large_and_small),
         cmocka_unit_test(test_iso8601),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
