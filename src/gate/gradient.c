@@ -96,17 +96,21 @@ static void calm_add(struct gradient *g, uint64_t now_ns, double ns)
     mean_add(&g->calm, ns);
     if (g->calm.n < CALM_CALLS)
         return;
-    long_move(g, mean_take(&g->calm), g->probing ? LONG_BY_PROBE : LONG_BY_CALM);
+    long_move(g, mean_take(&g->calm),
+              !g->calm_seen ? 1
+              : g->probing  ? LONG_BY_PROBE
+                            : LONG_BY_CALM);
+    g->calm_seen = true;
     measured(g, now_ns);
 }
 
 static bool probe_due(const struct gradient *g, uint64_t now_ns)
 {
-    bool suspicious = g->long_ns == 0 || g->limit < g->measured_limit / 2;
+    bool suspicious = !g->calm_seen || g->limit < g->measured_limit / 2;
     uint64_t period = period_ns_least;
 
     /* By doubling, so that workers whose figures differ a little still meet. */
-    while ((double)period < PERIOD_CALLS * g->short_ns)
+    while ((double)period < PERIOD_CALLS * g->long_ns)
         period *= 2;
     if (suspicious)
         period = (uint64_t)((double)period / SUSPICION);

@@ -16,8 +16,9 @@
  * upwards, those that started while at most a quarter of the limit was in use; a shorter latency
  * counts always. Under load without a pause there are no calm calls, so every ten seconds or 300
  * calls' time, whichever is longer, the limit is a quarter for a few calls (a probe), or once a
- * second after it has fallen by half, since then either the service has less room (the probe finds
- * the old latency) or became slower (the probe finds a new one). Probes fall on whole multiples of
+ * second until there has been a first calm moment, and after the limit has fallen by half, since
+ * then either the service has less room (the probe finds the old latency) or became slower (the
+ * probe finds a new one). Probes fall on whole multiples of
  * the period of CLOCK_MONOTONIC: all workers of a host probe together, or each would measure the
  * queue of the others.
  *
@@ -54,6 +55,7 @@ struct gradient {
     uint64_t drop_ns;         /* of the last fall by a failure */
     uint64_t measured_ns;     /* when calm calls or a probe last said what is normal */
     double measured_limit;    /* the limit then */
+    bool calm_seen; /* long_ns comes from calm calls, and not only from the shortest loaded ones */
     bool probing;
     uint64_t probe_end_ns; /* the latest */
 };

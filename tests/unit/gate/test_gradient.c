@@ -149,6 +149,17 @@ static void test_overload_is_kept_out(void **state)
     assert_true(s.refused > 100000);
 }
 
+/* Slow calls, and a queue from the first one on: what is normal must be measured soon. */
+static void test_begins_under_load(void **state)
+{
+    (void)state;
+    sim_init(1, 4, 100);
+    run(200, 8);
+    run(200, 10);
+    assert_between((double)s.answered, 0.85 * 40 * 10, 41 * 10);
+    assert_between(latency_ms(), 90, 320);
+}
+
 /* It must not creep up in the long run. */
 static void test_no_creep(void **state)
 {
@@ -300,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_overload_is_kept_out),
+        cmocka_unit_test(test_begins_under_load),
         cmocka_unit_test(test_no_creep),
         cmocka_unit_test(test_small_and_large_services),
         cmocka_unit_test(test_workers_share_a_service),
