@@ -169,6 +169,18 @@ static void write_routes(const struct exposition *x, struct buf *out)
             write_route_latency(x, r, out);
 }
 
+/* The name of the next index after *i that has one; NULL: there is none. */
+static const char *next_name(const struct exposition *x,
+                             const char *(*name)(const struct metric_zone *z, uint32_t i),
+                             uint32_t n, uint32_t *i)
+{
+    const char *found = NULL;
+
+    while (found == NULL && ++*i < n)
+        found = name(x->metrics, *i);
+    return found;
+}
+
 static void write_limits(const struct exposition *x, struct buf *out)
 {
     static const char *const outcomes[] = {"allowed", "denied", "shadow_denied"};
@@ -178,7 +190,7 @@ static void write_limits(const struct exposition *x, struct buf *out)
 
     head(out, name, "counter",
          "Requests a rate limit decided on; shadow_denied: admitted, since it only watches.");
-    for (uint32_t i = 1; (limit = metric_limit_name(x->metrics, i)) != NULL; i++)
+    for (uint32_t i = 0; (limit = next_name(x, metric_limit_name, METRIC_LIMITS, &i)) != NULL;)
         for (unsigned o = LIMIT_ALLOWED; o <= LIMIT_SHADOW_DENIED; o++) {
             buf_str(out, name);
             label(out, "{", "limit", slice_str(limit));
@@ -188,7 +200,7 @@ static void write_limits(const struct exposition *x, struct buf *out)
         }
     head(out, overflow, "counter",
          "Decisions by the bucket that keys share when the table of limits is full around them.");
-    for (uint32_t i = 1; (limit = metric_limit_name(x->metrics, i)) != NULL; i++) {
+    for (uint32_t i = 0; (limit = next_name(x, metric_limit_name, METRIC_LIMITS, &i)) != NULL;) {
         buf_str(out, overflow);
         label(out, "{", "limit", slice_str(limit));
         buf_printf(
@@ -238,7 +250,9 @@ static void write_arm_requests(const struct exposition *x, struct buf *labels, s
     uint64_t forced;
 
     head(out, name, "counter", "Requests that an arm answered, by class of status.");
-    for (uint32_t i = 1; arm_labels(x, i, labels); i++) {
+    for (uint32_t i = 1; i < METRIC_ARMS; i++) {
+        if (!arm_labels(x, i, labels))
+            continue;
         metric_arm_total(x->metrics, workers_of(x), i, &t, &forced);
         for (unsigned k = 0; k < 6; k++)
             buf_printf(out, "%s{%.*s,code=\"%s\"} %llu\n", name, SLICE_ARG(buf_view(labels)),
@@ -257,13 +271,17 @@ static void write_splits(const struct exposition *x, struct buf *out)
     write_weights(x, out);
     write_arm_requests(x, &labels, out);
     head(out, forced_name, "counter", "Requests that named their arm; in no other figure of it.");
-    for (uint32_t i = 1; arm_labels(x, i, &labels); i++) {
+    for (uint32_t i = 1; i < METRIC_ARMS; i++) {
+        if (!arm_labels(x, i, &labels))
+            continue;
         metric_arm_total(x->metrics, workers_of(x), i, &t, &forced);
         buf_printf(out, "%s{%.*s} %llu\n", forced_name, SLICE_ARG(buf_view(&labels)),
                    (unsigned long long)forced);
     }
     head(out, latency_name, "histogram", "Latency of the requests that an arm answered.");
-    for (uint32_t i = 1; arm_labels(x, i, &labels); i++) {
+    for (uint32_t i = 1; i < METRIC_ARMS; i++) {
+        if (!arm_labels(x, i, &labels))
+            continue;
         metric_arm_total(x->metrics, workers_of(x), i, &t, &forced);
         write_histogram(latency_name, buf_view(&labels), &t, out);
     }
@@ -288,7 +306,8 @@ static void write_shared(const struct exposition *x, struct buf *out)
 
     for (unsigned f = 0; f < sizeof(all) / sizeof(*all); f++) {
         head(out, all[f].name, "counter", all[f].help);
-        for (uint32_t i = 1; (limit = metric_limit_name(x->metrics, i)) != NULL; i++) {
+        for (uint32_t i = 0;
+             (limit = next_name(x, metric_limit_name, METRIC_LIMITS, &i)) != NULL;) {
             buf_str(out, all[f].name);
             label(out, "{", "limit", slice_str(limit));
             buf_printf(out, "} %llu\n",
@@ -632,7 +651,8 @@ static void write_concurrency(const struct exposition *x, struct buf *out)
         if (concurrency_figures[f].help != NULL)
             head(out, concurrency_figures[f].name, concurrency_figures[f].type,
                  concurrency_figures[f].help);
-        for (uint32_t i = 1; (limit = metric_concurrency_name(x->metrics, i)) != NULL; i++)
+        for (uint32_t i = 0;
+             (limit = next_name(x, metric_concurrency_name, METRIC_CONCURRENCY, &i)) != NULL;)
             concurrency_lines(x, limit, i, f, out);
     }
 }

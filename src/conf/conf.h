@@ -98,12 +98,12 @@ const struct conf_process *conf_process(const struct conf *c);
 
 /* Indexes that outlive a reload come from who owns them. NULL functions give 0. */
 struct conf_resolver {
-    uint32_t (*route_stat)(void *arg, const char *name);       /* metric/route_names.h */
+    uint32_t (*route_stat)(void *arg, const char *name);       /* metric/names.h */
     uint32_t (*endpoint_stat)(void *arg, const char *address); /* health word */
     void *arg;
-    uint32_t (*limit_stat)(void *arg, const char *name);       /* metric_limit_index */
-    uint32_t (*concurrency_stat)(void *arg, const char *name); /* metric_concurrency_index */
-    uint32_t (*arm_stat)(void *arg, const char *name);         /* metric_arm_index; "split/arm" */
+    uint32_t (*limit_stat)(void *arg, const char *name);       /* the same */
+    uint32_t (*concurrency_stat)(void *arg, const char *name); /* the same */
+    uint32_t (*arm_stat)(void *arg, const char *name);         /* the same; "split/arm" */
     uint32_t (*redis_stat)(void *arg, const char *address);    /* metric_redis_index */
 };
 

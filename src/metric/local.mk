@@ -1,7 +1,7 @@
 noinst_LIBRARIES += src/metric/libmetric.a
 src_metric_libmetric_a_SOURCES = \
 	%D%/access_ring.c %D%/access_ring.h %D%/counters.def %D%/metric.c %D%/metric.h \
-	%D%/route_names.c %D%/route_names.h
+	%D%/names.c %D%/names.h
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/metric/test_metric tests/unit/metric/test_access_ring

@@ -77,7 +77,7 @@ static const char *name_at(const char (*names)[METRIC_NAME_MAX], uint32_t n, uin
     if (i == 0 || i >= n)
         return NULL;
     name = names[i];
-    /* Pairs with the release stores in route_names.c and index_of. */
+    /* Pairs with the release stores in names.c and index_of. */
     if (__atomic_load_n(name, __ATOMIC_ACQUIRE) == '\0' || name[METRIC_NAME_MAX - 1] != '\0')
         return NULL;
     return name;
@@ -120,24 +120,9 @@ static uint32_t index_of(char (*names)[METRIC_NAME_MAX], uint32_t n, const char 
     return 0;
 }
 
-uint32_t metric_limit_index(struct metric_zone *z, const char *name)
-{
-    return index_of(z->limit_name, METRIC_LIMITS, name);
-}
-
 const char *metric_concurrency_name(const struct metric_zone *z, uint32_t i)
 {
     return name_at((const char(*)[METRIC_NAME_MAX])z->concurrency_name, METRIC_CONCURRENCY, i);
-}
-
-uint32_t metric_concurrency_index(struct metric_zone *z, const char *name)
-{
-    return index_of(z->concurrency_name, METRIC_CONCURRENCY, name);
-}
-
-uint32_t metric_arm_index(struct metric_zone *z, const char *name)
-{
-    return index_of(z->arm_name, METRIC_ARMS, name);
 }
 
 const char *metric_redis_name(const struct metric_zone *z, uint32_t i)

@@ -22,7 +22,7 @@
 
 #define METRIC_LAYOUT      6u
 #define METRIC_ROUTES      1024 /* route indexes (conf_route.stat); index 0 is "no route" */
-#define METRIC_LIMITS      256  /* limit indexes (conf_rate_limit.stat); index 0: all were taken */
+#define METRIC_LIMITS      256  /* limit indexes (conf_rate_limit.stat); index 0: all are taken */
 #define METRIC_CONCURRENCY 256  /* indexes of concurrency limits; index 0: all were taken */
 #define METRIC_ARMS        256  /* arm indexes (conf_arm.stat); index 0: all were taken */
 #define METRIC_REDIS       32   /* indexes of Redis servers; index 0: all were taken */
@@ -120,11 +120,11 @@ struct metric_zone {
     struct zone_header head;
     char route_name[METRIC_ROUTES]
                    [METRIC_NAME_MAX]; /* NUL-terminated, "" unused; written by the master before a
-                            generation that uses the index is published (route_names.h) */
-    char limit_name[METRIC_LIMITS][METRIC_NAME_MAX]; /* of limits; an index stays a name's */
+                            generation that uses the index is published (names.h) */
+    char limit_name[METRIC_LIMITS][METRIC_NAME_MAX];            /* the same */
     char concurrency_name[METRIC_CONCURRENCY][METRIC_NAME_MAX]; /* the same: "upstream/shop" */
-    char arm_name[METRIC_ARMS][METRIC_NAME_MAX];    /* "split/arm"; as those of limits */
-    char redis_name[METRIC_REDIS][METRIC_NAME_MAX]; /* addresses of Redis servers, the same */
+    char arm_name[METRIC_ARMS][METRIC_NAME_MAX];                /* the same: "split/arm" */
+    char redis_name[METRIC_REDIS][METRIC_NAME_MAX]; /* addresses; an index stays a name's */
     struct metric_block blocks[CONTROL_SLOTS];
 };
 
@@ -145,19 +145,15 @@ static inline void histogram_record(struct histogram *h, uint64_t ns)
 void metric_name_short(char out[METRIC_NAME_MAX], const char *name);
 
 /* Name of an index in use, NULL for index 0 and free ones. Any process, at any time; what it
- * returns stays as it is while the process holds its generation (metric/route_names.h). */
+ * returns stays as it is while the process holds its generation (metric/names.h). Between names may
+ * be free indexes. */
 const char *metric_route_name(const struct metric_zone *z, uint32_t i);
 const char *metric_limit_name(const struct metric_zone *z, uint32_t i);
 const char *metric_arm_name(const struct metric_zone *z, uint32_t i);
-/* Index of the counters of a limit, an arm: the one it had before, else a fresh one; 0 when all
- * were given away. Master only. */
-uint32_t metric_limit_index(struct metric_zone *z, const char *name);
-/* The same for concurrency limits. */
 const char *metric_concurrency_name(const struct metric_zone *z, uint32_t i);
-uint32_t metric_concurrency_index(struct metric_zone *z, const char *name);
-uint32_t metric_arm_index(struct metric_zone *z, const char *name);
 
-/* The same for Redis servers. */
+/* Index of the counters of a Redis server: the one it had before, else a fresh one; 0 when all were
+ * given away. Master only. */
 const char *metric_redis_name(const struct metric_zone *z, uint32_t i);
 uint32_t metric_redis_index(struct metric_zone *z, const char *address);
 

@@ -297,7 +297,7 @@ static bool fill_zones(struct master *m)
     atomic_store(&m->control->started_real_ns, clock_real_ns());
     atomic_store(&m->control->master_pid, (uint32_t)getpid());
     atomic_store(&m->control->workers, m->process->workers);
-    route_names_init(&m->routes, m->metrics, m->process->workers);
+    names_init(&m->names, m->metrics, m->process->workers);
     changes_restore(m);
     return reload_first(m, &err) ? true : start_failed(m, &err);
 }
@@ -496,6 +496,7 @@ static void master_free(struct master *m)
     history_fini(m);
     orphans_free(&m->leaving);
     conf_free(&m->boot);
+    names_fini(&m->names);
     free(m);
 }
 

@@ -24,7 +24,7 @@
 #include "base/clock.h"
 #include "conf/conf.h"
 #include "ctl/audit.h"
-#include "metric/route_names.h"
+#include "metric/names.h"
 #include "net/loop.h"
 #include "proc/changes.h"
 #include "proc/bans.h"
@@ -138,7 +138,7 @@ struct master {
     bool failed; /* start-up failed: exit status 1 */
     struct endpoint_index endpoints[CONTROL_ENDPOINTS];
     uint64_t endpoints_in_use; /* banks that were in use at endpoints_begin */
-    struct route_names routes;
+    struct names names;
     char boxoffice_socket[PATH_MAX]; /* where the configured path is a link to; "": no link */
 };
 

@@ -19,7 +19,7 @@ static uint32_t route_stat(void *arg, const char *name)
 {
     struct master *m = arg;
 
-    return route_names_index(&m->routes, name);
+    return names_index(&m->names, NAME_ROUTE, name);
 }
 
 static uint32_t endpoint_stat(void *arg, const char *address)
@@ -38,21 +38,21 @@ static uint32_t limit_stat(void *arg, const char *name)
 {
     struct master *m = arg;
 
-    return metric_limit_index(m->metrics, name);
+    return names_index(&m->names, NAME_LIMIT, name);
 }
 
 static uint32_t concurrency_stat(void *arg, const char *name)
 {
     struct master *m = arg;
 
-    return metric_concurrency_index(m->metrics, name);
+    return names_index(&m->names, NAME_CONCURRENCY, name);
 }
 
 static uint32_t arm_stat(void *arg, const char *name)
 {
     struct master *m = arg;
 
-    return metric_arm_index(m->metrics, name);
+    return names_index(&m->names, NAME_ARM, name);
 }
 
 static void refused(const struct master *m, int rc, size_t size, unsigned holder,
@@ -90,16 +90,19 @@ static void indexes_begin(struct master *m, uint64_t generation)
 
     slots_held(m->control, &held);
     in_use = bank_in_use(m->banks, &held);
-    route_names_begin(&m->routes, generation, held.from, in_use);
+    names_begin(&m->names, generation, held.from, in_use);
     endpoints_begin(m, in_use);
 }
 
 static void indexes_commit(struct master *m, unsigned bank)
 {
-    if (m->routes.without_index > 0)
-        log_warn("more than %d routes: %u of them are counted with the requests of no route",
-                 METRIC_ROUTES - 1, m->routes.without_index);
-    route_names_commit(&m->routes, bank);
+    static const char *const what[NAME_KINDS] = {"routes", "limits", "concurrency limits", "arms"};
+
+    for (unsigned k = 0; k < NAME_KINDS; k++)
+        if (m->names.without_index[k] > 0)
+            log_warn("more than %u %s: %u of them are counted together",
+                     names_max((enum name_kind)k), what[k], m->names.without_index[k]);
+    names_commit(&m->names, bank);
     endpoints_commit(m, bank);
 }
 
@@ -133,7 +136,7 @@ bool publish_conf(struct master *m, const struct conf *c, struct buf *errors)
     ok = conf_compile(c, &resolver, generation, &blob, errors) &&
          publish(m, buf_view(&blob), generation, errors);
     if (!ok)
-        route_names_abort(&m->routes);
+        names_abort(&m->names);
     buf_free(&blob);
     return ok;
 }
@@ -156,11 +159,11 @@ bool publish_again(struct master *m, unsigned bank, struct buf *errors)
     root->generation = generation;
     root->loaded_real_ns = clock_real_ns();
     indexes_begin(m, generation);
-    route_names_again(&m->routes, bank);
+    names_again(&m->names, bank);
     endpoints_again(m, bank);
     ok = publish(m, buf_view(&blob), generation, errors);
     if (!ok)
-        route_names_abort(&m->routes);
+        names_abort(&m->names);
 out:
     buf_free(&blob);
     return ok;

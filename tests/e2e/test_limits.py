@@ -259,3 +259,22 @@ def test_bad_settings_change_nothing(start):
     assert '"fast" is not a rate' in done.stdout + done.stderr
     assert ask(g).status == 429
     g.errors_expected = True
+
+
+def test_names_are_not_used_up(start):
+    """More names over time than there are indexes: the last ones are counted by themselves."""
+    g = start({"kept": {"key": "constant", "rate": "1000/s"}})
+    for round_ in range(8):
+        names = [f"r{round_}n{i}" for i in range(60)]
+        g.config["limits"] = {"kept": g.config["limits"]["kept"],
+                              **{n: {"key": "constant", "rate": "1000/s"} for n in names}}
+        g.config["routes"][-1]["limits"] = ["kept", names[-1]]
+        g.config["generations"] = {"keep": 0}
+        g.write_config()
+        g.ctl("reload")
+        assert ask(g).status == 200
+    metrics = g.metrics()
+    name = 'rushgate_limit_requests_total{limit="%s",outcome="allowed"}'
+    assert metrics[name % "kept"] == 8
+    assert metrics[name % names[-1]] == 1
+    assert "are counted together" not in g.error_log()

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "metric/metric.h"
-#include "metric/route_names.h"
+#include "metric/names.h"
 
 /* Each bound belongs to its bucket, the next nanosecond to the next; bounds grow by at most 19 %.
  */
@@ -54,7 +54,7 @@ static void test_quantile(void **state)
 }
 
 static struct metric_zone *zone;
-static struct route_names *names;
+static struct names *names;
 
 static int setup(void **state)
 {
@@ -63,13 +63,14 @@ static int setup(void **state)
     names = calloc(1, sizeof *names);
     assert_non_null(zone);
     assert_non_null(names);
-    route_names_init(names, zone, 2);
+    names_init(names, zone, 2);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
+    names_fini(names);
     free(zone);
     free(names);
     return 0;
@@ -83,7 +84,7 @@ static void begin(uint64_t generation, uint64_t held)
 
     for (uint64_t g = from; g > 0 && g < generation; g++)
         in_use |= UINT64_C(1) << g;
-    route_names_begin(names, generation, held, in_use);
+    names_begin(names, generation, held, in_use);
 }
 
 /* A configuration with these routes as `generation`, while `held` is the lowest that is used. */
@@ -91,8 +92,8 @@ static void publish(uint64_t generation, uint64_t held, const char *const *route
 {
     begin(generation, held);
     for (unsigned i = 0; routes[i] != NULL; i++)
-        index[i] = route_names_index(names, routes[i]);
-    route_names_commit(names, (unsigned)names->generation);
+        index[i] = names_index(names, NAME_ROUTE, routes[i]);
+    names_commit(names, (unsigned)names->generation);
 }
 
 static void test_route_keeps_its_index(void **state)
@@ -140,9 +141,9 @@ static void test_unpublished_configuration_costs_no_index(void **state)
 
     (void)state;
     begin(1, UINT64_MAX);
-    assert_int_equal(route_names_index(names, "a"), 1);
+    assert_int_equal(names_index(names, NAME_ROUTE, "a"), 1);
     assert_null(metric_route_name(zone, 1));
-    route_names_abort(names);
+    names_abort(names);
     publish(1, UINT64_MAX, routes, i);
     assert_int_equal(i[0], 1);
     assert_string_equal(metric_route_name(zone, 1), "b");
@@ -154,10 +155,10 @@ static void fill(uint64_t generation, uint64_t held, const char *kept, char lett
 
     begin(generation, held);
     if (kept != NULL)
-        route_names_index(names, kept);
+        names_index(names, NAME_ROUTE, kept);
     for (unsigned i = kept != NULL; i < METRIC_ROUTES - 1; i++) {
         snprintf(name, sizeof name, "%c%u", letter, i);
-        route_names_index(names, name);
+        names_index(names, NAME_ROUTE, name);
     }
 }
 
@@ -168,10 +169,10 @@ static void test_index_changes_hands_when_nobody_uses_it(void **state)
 
     (void)state;
     fill(1, UINT64_MAX, "kept", 'a');
-    assert_int_equal(names->without_index, 0);
-    assert_int_equal(route_names_index(names, "one too many"), 0);
-    assert_int_equal(names->without_index, 1);
-    route_names_commit(names, (unsigned)names->generation);
+    assert_int_equal(names->without_index[NAME_ROUTE], 0);
+    assert_int_equal(names_index(names, NAME_ROUTE, "one too many"), 0);
+    assert_int_equal(names->without_index[NAME_ROUTE], 1);
+    names_commit(names, (unsigned)names->generation);
     metric_add(&zone->blocks[1].routes[2].status[2], 5);
     metric_add(&zone->blocks[1].routes[1].status[2], 7);
 
@@ -182,11 +183,11 @@ static void test_index_changes_hands_when_nobody_uses_it(void **state)
     publish(4, 3, kept, i); /* nobody is: they are hidden before 4 */
     assert_null(metric_route_name(zone, 2));
     fill(5, 3, "kept", 'b'); /* but somebody on 3 may still be reading them */
-    assert_int_equal(names->without_index, METRIC_ROUTES - 2);
-    route_names_abort(names);
+    assert_int_equal(names->without_index[NAME_ROUTE], METRIC_ROUTES - 2);
+    names_abort(names);
     fill(5, 4, "kept", 'b');
-    assert_int_equal(names->without_index, 0);
-    route_names_commit(names, (unsigned)names->generation);
+    assert_int_equal(names->without_index[NAME_ROUTE], 0);
+    names_commit(names, (unsigned)names->generation);
     assert_string_equal(metric_route_name(zone, 1), "kept");
     assert_string_equal(metric_route_name(zone, 2), "b1");
     assert_int_equal(zone->blocks[1].routes[2].status[2], 0);
@@ -204,19 +205,44 @@ static void test_only_banks_in_use_keep_their_names(void **state)
     publish(1, UINT64_MAX, one, i);
     publish(2, 1, two, i);
     publish(3, 1, last, i);
-    route_names_begin(names, 4, 3, 1 << 1 | 1 << 3);
-    assert_int_equal(route_names_index(names, "x"), 3);
-    route_names_commit(names, 4);
+    names_begin(names, 4, 3, 1 << 1 | 1 << 3);
+    assert_int_equal(names_index(names, NAME_ROUTE, "x"), 3);
+    names_commit(names, 4);
     assert_string_equal(metric_route_name(zone, 1), "one");
     assert_null(metric_route_name(zone, 2));
     /* Published again from its bank, a configuration has its names. */
-    route_names_begin(names, 5, 4, 1 << 1 | 1 << 4);
-    route_names_again(names, 1);
-    route_names_commit(names, 5);
-    route_names_begin(names, 6, 5, 1 << 5);
-    route_names_commit(names, 1);
+    names_begin(names, 5, 4, 1 << 1 | 1 << 4);
+    names_again(names, 1);
+    names_commit(names, 5);
+    names_begin(names, 6, 5, 1 << 5);
+    names_commit(names, 1);
     assert_string_equal(metric_route_name(zone, 1), "one");
     assert_null(metric_route_name(zone, 3));
+}
+
+/* Limits by the dozen under new names, as a deployment that numbers them has: each is counted. */
+static void test_limits_change_hands_too(void **state)
+{
+    char name[16];
+
+    (void)state;
+    for (uint64_t g = 1; g < 40; g++) {
+        begin(g, g - 1);
+        for (unsigned i = 0; i < 60; i++) {
+            snprintf(name, sizeof name, "l%u", (unsigned)g * 60 + i);
+            assert_int_not_equal(names_index(names, NAME_LIMIT, name), 0);
+        }
+        assert_int_equal(names_index(names, NAME_ROUTE, "r"), 1);
+        assert_int_equal(names_index(names, NAME_ARM, "s/a"), 1);
+        if (g % 3 == 0) { /* one that is not published costs nothing */
+            names_abort(names);
+            begin(g, g - 1);
+        }
+        names_commit(names, (unsigned)g);
+        metric_add(&zone->blocks[0].limits[1].count[LIMIT_ALLOWED], 1);
+    }
+    assert_int_equal(names->without_index[NAME_LIMIT], 0);
+    assert_true(zone->blocks[0].limits[1].count[LIMIT_ALLOWED] < 39);
 }
 
 static void test_hidden_name_comes_back_with_its_counters(void **state)
@@ -273,6 +299,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_index_changes_hands_when_nobody_uses_it, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_only_banks_in_use_keep_their_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limits_change_hands_too, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hidden_name_comes_back_with_its_counters, setup,
                                         teardown),
         cmocka_unit_test(test_totals),
