@@ -12,9 +12,10 @@
  *
  *     burst + rate * t + what was admitted on a worker's own word and is not charged yet
  *
- * and the last term is at most what each host's own bucket gives while a call is on its way (pace
- * and budget, some 10 ms); of a key that was idle that may be a burst for each host. It is charged
- * in full afterwards. Without Redis each host keeps to its own bucket: hosts * (burst + rate * t).
+ * and the last term is at most what each host's own bucket gives while a call is on its way (5 ms
+ * between two calls, the budget, and 8 ms between two looks at the clock); of a key that was idle
+ * that may be a burst for each host. It is charged in full afterwards. Without Redis each host
+ * keeps to its own bucket: hosts * (burst + rate * t).
  */
 #ifndef GATE_SHARED_LIMIT_H
 #define GATE_SHARED_LIMIT_H
