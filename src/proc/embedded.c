@@ -62,6 +62,7 @@ static void prepare(int ready_fd)
     sigprocmask(SIG_SETMASK, &none, NULL);
     fcntl(ready_fd, F_SETFD, 0);
     unsetenv("NOTIFY_SOCKET");
+    unsetenv(HANDOVER_ENV);
 }
 
 /* The path of its socket's file, NULL: it listens elsewhere. */

@@ -23,7 +23,11 @@ tests_unit_proc_test_proc_SOURCES = tests/unit/proc/test_proc.c
 tests_unit_proc_test_proc_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_proc_test_proc_LDADD = src/proc/libproc.a src/shm/libshm.a src/net/libnet.a src/base/libbase.a \
 	$(EVENT_LIBS) $(UNIT_LIBS)
-TESTS += tests/unit/proc/test_proc
+check_PROGRAMS += tests/unit/proc/test_handover
+tests_unit_proc_test_handover_SOURCES = tests/unit/proc/test_handover.c
+tests_unit_proc_test_handover_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_proc_test_handover_LDADD = $(tests_unit_proc_test_proc_LDADD)
+TESTS += tests/unit/proc/test_proc tests/unit/proc/test_handover
 check_PROGRAMS += tests/unit/proc/test_change_set
 tests_unit_proc_test_change_set_SOURCES = tests/unit/proc/test_change_set.c
 tests_unit_proc_test_change_set_CFLAGS = $(UNIT_CFLAGS)

@@ -85,7 +85,7 @@ static void read_output(struct master *m)
 {
     struct upgrade *u = &m->upgrade;
     char bytes[1024];
-    ssize_t n;
+    ssize_t n = -1;
 
     while (u->output >= 0 && (n = read(u->output, bytes, sizeof bytes)) > 0) {
         buf_add(&u->said, bytes, (size_t)n);
@@ -342,7 +342,7 @@ static void channel_cb(evutil_socket_t fd, short what, void *arg)
 {
     struct master *m = arg;
     char text[UPGRADE_MESSAGE];
-    ssize_t n;
+    ssize_t n = -1;
 
     (void)what;
     /* A message may end the upgrade and close the channel. */
