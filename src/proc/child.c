@@ -28,7 +28,7 @@
 static void handle_signal(struct child *c, uint32_t signo)
 {
     if (signo == SIGQUIT)
-        c->on_drain(c, c->orphan ? DRAIN_HANDOVER : DRAIN_QUIT);
+        c->on_drain(c, DRAIN_ORPHAN); /* also where the channel's end is yet to be seen */
     else if (signo == SIGTERM)
         c->stop = true;
     else if (signo == SIGUSR1)

@@ -18,6 +18,7 @@ enum child_drain {
     DRAIN_BRIEF,    /* whoever connects waits for a successor */
     DRAIN_QUIT,     /* nobody listens afterwards */
     DRAIN_HANDOVER, /* others serve the same sockets already */
+    DRAIN_ORPHAN,   /* others serve the same addresses already; sent to what a killed master left */
 };
 
 struct child {

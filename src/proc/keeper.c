@@ -51,7 +51,7 @@ static void on_adopt(struct child *c)
 
 static void on_drain(struct child *c, enum child_drain how)
 {
-    if (how == DRAIN_HANDOVER && !c->orphan)
+    if (how == DRAIN_HANDOVER)
         admin_listen(keeper_of(c)->admin, false);
     else
         c->stop = true;

@@ -123,11 +123,12 @@ static void on_drain(struct child *c, enum child_drain how)
 {
     struct worker *w = worker_of(c);
     uint64_t limit_ms = gate_drain_timeout_ms(w->gate);
+    bool patient = how == DRAIN_HANDOVER || how == DRAIN_ORPHAN;
 
     if (!w->draining) {
         w->draining = true;
         child_draining(c);
-        gate_drain(w->gate, how == DRAIN_HANDOVER ? (uint32_t)(limit_ms / 4 * 3) : 0);
+        gate_drain(w->gate, patient ? (uint32_t)(limit_ms / 4 * 3) : 0);
         loop_timer_arm(&c->loop, &w->deadline, limit_ms * NS_PER_MS);
         log_info("draining: %u connections, %u requests", gate_connections(w->gate),
                  gate_requests(w->gate));
