@@ -29,6 +29,7 @@ static void write_metrics(void *arg, struct buf *out)
     struct exposition x = {
         .control = a->cfg.control,
         .metrics = a->cfg.metrics,
+        .banks = a->cfg.banks,
         .root = a->conf.data,
         .version = a->version,
         .box_configured = sales_configured(a->sales),

@@ -492,6 +492,40 @@ static void write_adoption(const struct exposition *x, struct buf *out)
     write_histogram(name, SLICE_NONE, &t, out);
 }
 
+static void write_side(const struct exposition *x, enum metric_side side, bool latency,
+                       struct buf *out)
+{
+    static const char *const sides[METRIC_SIDES] = {"stable", "canary"};
+    static const char *const codes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    struct metric_route_total t;
+    struct buf labels = {0};
+
+    metric_side_total(x->metrics, workers_of(x), side, &t);
+    label(&labels, "", "side", slice_str(sides[side]));
+    if (latency)
+        write_histogram("rushgate_canary_request_duration_seconds", buf_view(&labels), &t, out);
+    for (unsigned i = 0; !latency && i < 6; i++)
+        buf_printf(out, "rushgate_canary_requests_total{%s,code=\"%s\"} %llu\n", buf_cstr(&labels),
+                   codes[i], (unsigned long long)t.status[i]);
+    buf_free(&labels);
+}
+
+static void write_canary(const struct exposition *x, struct buf *out)
+{
+    head(out, "rushgate_canary_requests_total", "counter",
+         "Requests that began while a canary ran, by side and class.");
+    for (unsigned s = 0; s < METRIC_SIDES; s++)
+        write_side(x, (enum metric_side)s, false, out);
+    head(out, "rushgate_canary_request_duration_seconds", "histogram",
+         "Latency of requests that began while a canary ran.");
+    for (unsigned s = 0; s < METRIC_SIDES; s++)
+        write_side(x, (enum metric_side)s, true, out);
+    if (x->banks != NULL)
+        simple(out, "rushgate_canary_share_parts", "gauge",
+               "Share of the buyers that the canary serves, in parts of 10,000; 0: none runs.",
+               bank_canary(x->banks).share);
+}
+
 static void write_config(const struct exposition *x, struct buf *out)
 {
     head(out, "rushgate_build_info", "gauge", "Constant 1; the label says what runs.");
@@ -515,6 +549,7 @@ static void write_config(const struct exposition *x, struct buf *out)
     seconds(out, x->root->loaded_real_ns);
     buf_char(out, '\n');
     write_adoption(x, out);
+    write_canary(x, out);
     write_endpoints(x, out);
 }
 

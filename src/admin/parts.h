@@ -82,7 +82,8 @@ void sales_free(struct sales **s);
 struct exposition {
     const struct control *control;
     const struct metric_zone *metrics;
-    const struct conf_root *root; /* NULL: nothing published yet */
+    const struct bank_zone *banks; /* NULL: no canary is shown */
+    const struct conf_root *root;  /* NULL: nothing published yet */
     const char *version;
     bool box_configured;
     const box_stats *box;

@@ -67,6 +67,15 @@ struct conf_listener {
     int backlog;
 };
 
+/* canary.*: the rule that ends one. */
+struct conf_canary {
+    uint32_t share_percent;
+    uint64_t min_requests;
+    uint32_t max_error_increase_percent;
+    uint32_t p99_percent;      /* 0: not looked at */
+    uint64_t promote_after_ms; /* 0: never */
+};
+
 /* What the master needs beside the blob, most of it restart-only. Borrowed from the conf. */
 struct conf_process {
     unsigned workers;         /* `auto` is already a number */
@@ -92,6 +101,7 @@ struct conf_process {
     const char *boxoffice_upstream; /* "" none; reloadable, also in the blob */
     uint32_t drain_timeout_ms;      /* reloadable, also in the blob */
     unsigned generations_keep;      /* reloadable */
+    struct conf_canary canary;      /* reloadable */
 };
 
 const struct conf_process *conf_process(const struct conf *c);

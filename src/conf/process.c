@@ -81,6 +81,13 @@ void conf_fill_process(struct conf *c)
     p->boxoffice_listen = node_text(r, S_BOXOFFICE_LISTEN);
     p->boxoffice_store = node_text(r, S_BOXOFFICE_STORE);
     p->boxoffice_upstream = node_text(r, S_BOXOFFICE_UPSTREAM);
+    p->canary = (struct conf_canary){
+        .share_percent = (uint32_t)node_num(r, S_CANARY_SHARE),
+        .min_requests = (uint64_t)node_num(r, S_CANARY_MIN_REQUESTS),
+        .max_error_increase_percent = (uint32_t)node_num(r, S_CANARY_MAX_ERROR_RATE_INCREASE),
+        .p99_percent = (uint32_t)node_num(r, S_CANARY_P99_FACTOR),
+        .promote_after_ms = (uint64_t)node_num(r, S_CANARY_PROMOTE_AFTER),
+    };
     p->generations_keep = (unsigned)node_num(node_get(r, S_GENERATIONS), S_GENERATIONS_KEEP);
     p->drain_timeout_ms = (uint32_t)node_num(r, S_DRAIN_TIMEOUT);
 }

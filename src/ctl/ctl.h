@@ -59,9 +59,12 @@ typedef void ctl_reload_fn(void *request, const struct ctl_reload_result *result
 
 /* What is asked for, when the configuration is to be changed. */
 struct ctl_order {
-    uint64_t wait_ns;    /* longest wait for the processes after the flip */
-    uint64_t generation; /* rollback: to which; 0: the one before the current */
-    const char *reason;  /* NULL: none was given */
+    uint64_t wait_ns; /* longest wait for the processes after the flip */
+    uint64_t
+        generation; /* rollback: to which; 0: the canary's end, else the one before the current */
+    uint32_t share; /* canary: of BANK_SHARE_ALL; 0: as the configuration says */
+    bool force;     /* end a canary that runs */
+    const char *reason; /* NULL: none was given */
 };
 
 /* A configuration that can come into force again. The strings are the master's. */
@@ -71,6 +74,9 @@ struct ctl_generation {
     const char *state, *origin, *reason, *changes;
     bool of_file; /* it is what the file said when it was last loaded */
     const struct conf *conf;
+    bool counted;   /* while a canary runs, it and the current one: since it began */
+    uint32_t share; /* of BANK_SHARE_ALL */
+    uint64_t requests, errors, p50_ns, p99_ns;
 };
 
 #define CTL_GENERATIONS 64
@@ -120,7 +126,12 @@ struct ctl_ops {
     void (*reload)(void *arg, const struct ctl_order *order, ctl_reload_fn *done, void *request);
     /* Publishes a kept generation again; answers as reload does. */
     void (*rollback)(void *arg, const struct ctl_order *order, ctl_reload_fn *done, void *request);
-    /* The current generation and those that are kept, newest first. Returns how many. */
+    /* As reload, but for a share of the buyers; the canary comes into force; has another share. */
+    void (*canary)(void *arg, const struct ctl_order *order, ctl_reload_fn *done, void *request);
+    void (*promote)(void *arg, const struct ctl_order *order, ctl_reload_fn *done, void *request);
+    void (*share)(void *arg, const struct ctl_order *order, ctl_reload_fn *done, void *request);
+    /* The canary, the current generation and those that are kept, newest first. Returns how many.
+     */
     unsigned (*generations)(void *arg, struct ctl_generation *out, unsigned max);
     /* As QUIT (graceful) or TERM (fast). Returns at once; the answer leaves if the loop turns a few
      * more times. */

@@ -19,6 +19,15 @@ static void generations_get(const struct ctl *c, struct generations *g)
     g->n = c->cfg.ops->generations(c->cfg.arg, g->all, CTL_GENERATIONS);
 }
 
+static const struct ctl_generation *current(const struct generations *g)
+{
+    unsigned i = 0;
+
+    while (i + 1 < g->n && strcmp(g->all[i].state, "current") != 0)
+        i++;
+    return &g->all[i];
+}
+
 /* By its number, else by the one it had at first. NULL with a refusal sent. */
 static const struct ctl_generation *find(struct ctl_request *r, const struct generations *g,
                                          const char *text)
@@ -38,6 +47,11 @@ static const struct ctl_generation *find(struct ctl_request *r, const struct gen
     return NULL;
 }
 
+static json_t *latency(const struct ctl_generation *g, uint64_t ns)
+{
+    return g->counted && ns != 0 && ns != UINT64_MAX ? ctl_seconds(ns) : json_null();
+}
+
 static json_t *generation_row(const struct ctl_generation *g)
 {
     json_t *row = json_object();
@@ -48,6 +62,14 @@ static json_t *generation_row(const struct ctl_generation *g)
     json_object_set_new(row, "origin", json_string(g->origin));
     json_object_set_new(row, "reason", ctl_text(slice_str(g->reason)));
     json_object_set_new(row, "changes", ctl_text(slice_str(g->changes)));
+    json_object_set_new(row, "share",
+                        g->counted ? json_real(g->share / (double)BANK_SHARE_ALL) : json_null());
+    json_object_set_new(row, "requests",
+                        g->counted ? json_integer((json_int_t)g->requests) : json_null());
+    json_object_set_new(row, "errors",
+                        g->counted ? json_integer((json_int_t)g->errors) : json_null());
+    json_object_set_new(row, "latency_p50_s", latency(g, g->p50_ns));
+    json_object_set_new(row, "latency_p99_s", latency(g, g->p99_ns));
     json_object_set_new(row, "first_generation", json_integer((json_int_t)g->first));
     json_object_set_new(row, "of_file", json_boolean(g->of_file));
     return row;
@@ -70,12 +92,12 @@ json_t *ctl_differs_from_file(const struct ctl *c)
     json_t *d;
 
     generations_get(c, &g);
-    if (g.n == 0 || g.all[0].of_file)
+    if (g.n == 0 || current(&g)->of_file)
         return json_null();
     d = json_object();
-    json_object_set_new(d, "since", ctl_time(g.all[0].since_real_ns));
-    json_object_set_new(d, "origin", json_string(g.all[0].origin));
-    json_object_set_new(d, "reason", ctl_text(slice_str(g.all[0].reason)));
+    json_object_set_new(d, "since", ctl_time(current(&g)->since_real_ns));
+    json_object_set_new(d, "origin", json_string(current(&g)->origin));
+    json_object_set_new(d, "reason", ctl_text(slice_str(current(&g)->reason)));
     return d;
 }
 
@@ -100,7 +122,7 @@ void ctl_do_CONFIG_DIFF(struct ctl_request *r)
     a = find(r, &g, r->inv.args[0]);
     if (a == NULL)
         return;
-    b = r->inv.args_n > 1 ? find(r, &g, r->inv.args[1]) : &g.all[0];
+    b = r->inv.args_n > 1 ? find(r, &g, r->inv.args[1]) : current(&g);
     if (b == NULL)
         return;
     rows = json_array();
@@ -118,15 +140,83 @@ void ctl_do_CONFIG_ROLLBACK(struct ctl_request *r)
     to = r->inv.args_n > 0 ? find(r, &g, r->inv.args[0]) : &g.all[1];
     if (to == NULL)
         return;
+    if (r->inv.args_n == 0 && current(&g) != &g.all[0]) {
+        r->ctl->cfg.ops->rollback(r->ctl->cfg.arg, &order, ctl_on_changed, r);
+        return;
+    }
     if (g.n < 2) {
         ctl_refuse(r, CTL_REFUSED, "", "no earlier configuration is kept");
         return;
     }
-    if (to == &g.all[0]) {
+    if (to == current(&g)) {
         ctl_refuse(r, CTL_REFUSED, "rushctl show generations lists those that are kept",
                    "generation %s is in force already", r->inv.args[0]);
         return;
     }
     order.generation = to->generation;
     r->ctl->cfg.ops->rollback(r->ctl->cfg.arg, &order, ctl_on_changed, r);
+}
+
+/* "5%", "0.5%", "12.25%": of BANK_SHARE_ALL. False with a refusal sent. */
+static bool take_share(struct ctl_request *r, const char *text, uint32_t *share)
+{
+    size_t whole = strspn(text, "0123456789"), part = 0;
+    uint64_t n = 0, hundredths = 0;
+
+    if (text[whole] == '.')
+        part = strspn(text + whole + 1, "0123456789");
+    if (whole > 0 && whole <= 3 && part <= 2 && (text[whole] != '.' || part > 0) &&
+        strcmp(text + whole + (part > 0 ? part + 1 : 0), "%") == 0 &&
+        slice_to_u64(slice_of(text, whole), &n) &&
+        (part == 0 || slice_to_u64(slice_of(text + whole + 1, part), &hundredths))) {
+        *share = (uint32_t)(n * 100 + (part == 1 ? hundredths * 10 : hundredths));
+        if (*share > 0 && *share <= BANK_SHARE_ALL)
+            return true;
+    }
+    ctl_refuse(r, CTL_USAGE, "from 0.01% to 100%, like 5%", "\"%s\" is no share", text);
+    return false;
+}
+
+void ctl_reload_canary(struct ctl_request *r, const struct ctl_order *order)
+{
+    struct ctl_order with_share = *order;
+
+    if (take_share(r, r->inv.flag[CTL_FLAG_CANARY], &with_share.share))
+        r->ctl->cfg.ops->canary(r->ctl->cfg.arg, &with_share, ctl_on_changed, r);
+}
+
+/* False with a refusal sent. */
+static bool canary_there(struct ctl_request *r)
+{
+    struct generations g;
+
+    generations_get(r->ctl, &g);
+    if (g.n > 0 && current(&g) != &g.all[0])
+        return true;
+    ctl_refuse(r, CTL_REFUSED, "rushctl reload --canary 5% starts one", "no canary runs");
+    return false;
+}
+
+void ctl_do_CONFIG_CANARY(struct ctl_request *r)
+{
+    struct ctl_order order = {.wait_ns = ctl_take_wait(r)};
+
+    if (take_share(r, r->inv.args[0], &order.share) && canary_there(r))
+        r->ctl->cfg.ops->share(r->ctl->cfg.arg, &order, ctl_on_changed, r);
+}
+
+void ctl_do_CONFIG_PROMOTE(struct ctl_request *r)
+{
+    struct ctl_order order = {.wait_ns = ctl_take_wait(r), .reason = r->inv.flag[CTL_FLAG_REASON]};
+
+    if (canary_there(r))
+        r->ctl->cfg.ops->promote(r->ctl->cfg.arg, &order, ctl_on_changed, r);
+}
+
+json_t *ctl_canary(const struct ctl *c)
+{
+    struct generations g;
+
+    generations_get(c, &g);
+    return g.n > 0 && current(&g) != &g.all[0] ? generation_row(&g.all[0]) : json_null();
 }

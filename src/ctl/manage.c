@@ -45,6 +45,7 @@ static json_t *reload_data(const struct ctl *c, const struct ctl_reload_result *
     json_object_set_new(d, "changes", change_rows(res));
     json_object_set_new(d, "warnings", ctl_text(slice_str(res->warnings ? res->warnings : "")));
     json_object_set_new(d, "differs", ctl_differs_from_file(c));
+    json_object_set_new(d, "canary", ctl_canary(c));
     return d;
 }
 
@@ -77,6 +78,14 @@ static unsigned number_of(const json_t *object, const char *key)
     return (unsigned)json_integer_value(json_object_get(object, key));
 }
 
+static const char *document_name(const struct ctl_request *r)
+{
+    return r->inv.id == CMD_CONFIG_ROLLBACK                                         ? "rollback"
+           : r->inv.id == CMD_CONFIG_PROMOTE                                        ? "promote"
+           : r->inv.id == CMD_CONFIG_CANARY || r->inv.flag[CTL_FLAG_CANARY] != NULL ? "canary"
+                                                                                    : "reload";
+}
+
 /* The answer to a reload that is in force; data (taken over) says in how many processes. */
 static void reload_answer(struct ctl_request *r, json_t *data, bool incomplete)
 {
@@ -96,9 +105,13 @@ static void reload_answer(struct ctl_request *r, json_t *data, bool incomplete)
         json_object_set_new(doc, "data", data);
         buf_free(&text);
     } else {
-        doc = ctl_document(r->ctl, r->inv.id == CMD_CONFIG_ROLLBACK ? "rollback" : "reload", data);
+        doc = ctl_document(r->ctl, document_name(r), data);
         if (r->inv.id == CMD_CONFIG_ROLLBACK && !json_is_null(json_object_get(data, "differs")))
             ctl_document_warn(doc, "the file is as it was: the next reload takes what it says");
+        if (r->inv.id == CMD_CONFIG_ROLLBACK &&
+            number_of(data, "old_generation") > number_of(data, "generation"))
+            ctl_document_warn(doc, "the file still says what the canary said: the next reload "
+                                   "takes it");
         ctl_document_warn_lines(doc, json_string_value(warnings));
         if (restart > 0)
             ctl_document_warn(doc, "%u changed setting%s not applied: needs a restart", restart,
@@ -182,7 +195,11 @@ void ctl_do_RELOAD(struct ctl_request *r)
 {
     struct ctl_order order = {.wait_ns = ctl_take_wait(r), .reason = r->inv.flag[CTL_FLAG_REASON]};
 
-    r->ctl->cfg.ops->reload(r->ctl->cfg.arg, &order, ctl_on_changed, r);
+    order.force = r->inv.flag[CTL_FLAG_FORCE] != NULL;
+    if (r->inv.flag[CTL_FLAG_CANARY] != NULL)
+        ctl_reload_canary(r, &order);
+    else
+        r->ctl->cfg.ops->reload(r->ctl->cfg.arg, &order, ctl_on_changed, r);
 }
 
 /* What stop and drain answer: whom to watch end. */

@@ -75,7 +75,11 @@ uint64_t ctl_take_wait(struct ctl_request *r);
 /* A ctl_reload_fn: answers with the document of the command, "reload" or "rollback". */
 void ctl_on_changed(void *request, const struct ctl_reload_result *res);
 
-/* generations.c: {since, origin, reason} while something else runs than the file said last; null.
+/* generations.c: reload --canary. */
+void ctl_reload_canary(struct ctl_request *r, const struct ctl_order *order);
+/* The row of the canary as show generations has it; null: none runs. */
+json_t *ctl_canary(const struct ctl *c);
+/* {since, origin, reason} while something else runs than the file said last; null.
  */
 json_t *ctl_differs_from_file(const struct ctl *c);
 

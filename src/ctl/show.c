@@ -164,6 +164,7 @@ void ctl_do_STATUS(struct ctl_request *r)
     json_object_set_new(d, "config", ctl_text(slice_str(c->cfg.ops->conf_file(c->cfg.arg))));
     json_object_set_new(d, "config_loaded",
                         root != NULL ? ctl_time(root->loaded_real_ns) : json_null());
+    json_object_set_new(d, "canary", ctl_canary(c));
     json_object_set_new(d, "config_differs_from_file", ctl_differs_from_file(c));
     json_object_set_new(d, "listeners", listener_rows(c));
     json_object_set_new(d, "processes", ctl_process_rows(c));

@@ -57,18 +57,18 @@ static void start(struct concurrency *c, const struct conf_concurrency *conf, ui
     publish(c);
 }
 
-static struct concurrency *find(struct gate *g, struct slice name)
+static struct concurrency *find(struct gate *g, struct slice name, bool canary)
 {
     LIST_EACH (it, &g->concurrency) {
         struct concurrency *c = CONTAINER_OF(it, struct concurrency, node);
-        if (slice_eq(slice_str(c->name), name))
+        if (c->canary == canary && slice_eq(slice_str(c->name), name))
             return c;
     }
     return NULL;
 }
 
 static struct concurrency *create(struct gate *g, struct slice name,
-                                  const struct conf_concurrency *conf)
+                                  const struct conf_concurrency *conf, bool canary)
 {
     struct concurrency *c = calloc(1, sizeof(*c));
 
@@ -80,7 +80,8 @@ static struct concurrency *create(struct gate *g, struct slice name,
         return NULL;
     }
     c->mode = (enum conf_concurrency_mode)conf->mode;
-    if (conf->stat != 0 && conf->stat < METRIC_CONCURRENCY)
+    c->canary = canary;
+    if (!canary && conf->stat != 0 && conf->stat < METRIC_CONCURRENCY)
         c->words = &g->ctx.metrics->concurrency[conf->stat];
     start(c, conf, clock_mono_ns());
     list_add(&g->concurrency, &c->node);
@@ -88,16 +89,16 @@ static struct concurrency *create(struct gate *g, struct slice name,
 }
 
 int concurrency_get(struct gate *g, const struct conf_root *root,
-                    const struct conf_concurrency *conf, struct concurrency **out)
+                    const struct conf_concurrency *conf, bool canary, struct concurrency **out)
 {
     struct slice name = conf_slice(root, conf->name);
 
     *out = NULL;
     if (conf->mode == CONF_CONCURRENCY_OFF)
         return 0;
-    *out = find(g, name);
+    *out = find(g, name, canary);
     if (*out == NULL)
-        *out = create(g, name, conf);
+        *out = create(g, name, conf, canary);
     if (*out == NULL)
         return -ENOMEM;
     (*out)->generations++;

@@ -27,6 +27,7 @@ struct concurrency {
     struct list node;     /* on gate.concurrency */
     char *name;           /* owned: "upstream/shop" */
     unsigned generations; /* that refer to it */
+    bool canary;          /* of canaries only; counts in no words */
     enum conf_concurrency_mode mode;
     uint32_t in_flight; /* calls */
     struct gradient gradient;
@@ -47,9 +48,10 @@ enum call_outcome {
     CALL_FAILED, /* no connection, deadline, nonsense */
 };
 
-/* The worker's limit for what is configured; NULL with 0 when there is none. -ENOMEM. */
+/* The worker's limit for what is configured; NULL with 0 when there is none. A canary has its own,
+ * which starts unlearnt. -ENOMEM. */
 int concurrency_get(struct gate *g, const struct conf_root *root,
-                    const struct conf_concurrency *conf, struct concurrency **out)
+                    const struct conf_concurrency *conf, bool canary, struct concurrency **out)
     __attribute__((warn_unused_result));
 /* Applies the settings to a limit that is in use. */
 void concurrency_update(struct concurrency *c, const struct conf_concurrency *conf);

@@ -2,10 +2,11 @@
 /*
  * Generations of the configuration in a worker.
  *
- * The current generation serves requests that start now; each request pins the one it started with.
- * When the last request of an older one is answered it is retired here, and the worker's next
- * publish of gate_banks lets the master reuse its bank. All of this is private memory of one
- * process: if the worker dies, the master clears its slot and nothing is left pinned.
+ * The current generation serves requests that start now, or the canary for some buyers; each
+ * request pins the one it started with. When the last request of an older one is answered it is
+ * retired here, and the worker's next publish of gate_banks lets the master reuse its bank. All of
+ * this is private memory of one process: if the worker dies, the master clears its slot and nothing
+ * is left pinned.
  */
 #include "gate/gate.h"
 
@@ -54,7 +55,7 @@ static void retire_hook(struct loop_hook *h)
 
     LIST_EACH_SAFE (it, &g->generations) {
         struct generation *gen = CONTAINER_OF(it, struct generation, node);
-        if (gen->requests == 0 && gen != g->current)
+        if (gen->requests == 0 && gen != g->current && gen != g->canary)
             generation_free(g, gen);
     }
 }
@@ -62,7 +63,7 @@ static void retire_hook(struct loop_hook *h)
 void generation_unpin(struct gate *g, struct generation *gen)
 {
     CHECK(gen->requests > 0);
-    if (--gen->requests == 0 && gen != g->current)
+    if (--gen->requests == 0 && gen != g->current && gen != g->canary)
         loop_defer(g->ctx.loop, &g->retire);
 }
 
@@ -103,10 +104,11 @@ static int generation_prepare(struct gate *g, struct generation *gen)
     if (gen->upstreams == NULL || gen->routes == NULL || gen->concurrency == NULL)
         return -ENOMEM;
     for (uint32_t i = 0; i < concurrency_count(root); i++)
-        if (concurrency_get(g, root, concurrency_conf(root, i), &gen->concurrency[i]) < 0)
+        if (concurrency_get(g, root, concurrency_conf(root, i), gen->canary, &gen->concurrency[i]) <
+            0)
             return -ENOMEM;
     for (uint32_t i = 0; i < root->upstreams.n; i++) {
-        gen->upstreams[i] = upstream_get(g, root, &conf_upstreams(root)[i]);
+        gen->upstreams[i] = upstream_get(g, root, &conf_upstreams(root)[i], gen->canary);
         if (gen->upstreams[i] == NULL)
             return -ENOMEM;
     }
@@ -133,46 +135,94 @@ static struct http_limits limits_of(const struct conf_root *root)
     };
 }
 
-int gate_adopt(struct gate *g, struct bank_ref next)
+/* A generation of what is in the bank, ready to be used; NULL with *rc. */
+static struct generation *generation_new(struct gate *g, struct bank_ref ref, bool canary, int *rc)
 {
-    const struct conf_root *root = next.data;
-    struct generation *gen, *old = g->current;
-    int rc;
+    const struct conf_root *root = ref.data;
+    struct generation *gen;
 
     if (root == NULL || root->magic != CONF_MAGIC || root->version != CONF_VERSION) {
         log_error("generation %lu is not a configuration of this version; keeping the present one",
-                  (unsigned long)next.generation);
-        return -EINVAL;
+                  (unsigned long)ref.generation);
+        *rc = -EINVAL;
+        return NULL;
     }
     gen = calloc(1, sizeof(*gen));
+    *rc = -ENOMEM;
     if (gen == NULL)
-        return -ENOMEM;
+        return NULL;
     gen->root = root;
-    gen->number = next.generation;
-    gen->bank = next.bank;
+    gen->number = ref.generation;
+    gen->bank = ref.bank;
+    gen->canary = canary;
     list_add(&g->generations, &gen->node);
-    rc = generation_prepare(g, gen);
-    if (rc < 0) {
-        generation_free(g, gen);
-        return rc;
-    }
-    if (!shared_limits_update(g->shared, root))
-        log_error("out of memory: the Redis servers stay those of the previous configuration");
+    *rc = generation_prepare(g, gen);
+    if (*rc == 0)
+        return gen;
+    generation_free(g, gen);
+    return NULL;
+}
+
+/* The settings of what it uses come into force. What a canary shares has the same ones. */
+static void generation_apply(struct gate *g, struct generation *gen)
+{
+    const struct conf_root *root = gen->root;
+
     for (uint32_t i = 0; i < root->upstreams.n; i++)
-        upstream_update(g, gen->upstreams[i], root, &conf_upstreams(root)[i]);
+        if (gen->upstreams[i]->canary == gen->canary)
+            upstream_update(g, gen->upstreams[i], root, &conf_upstreams(root)[i]);
     for (uint32_t i = 0; i < concurrency_count(root); i++)
         if (gen->concurrency[i] != NULL)
             concurrency_update(gen->concurrency[i], concurrency_conf(root, i));
-    g->current = gen;
+}
+
+static void leave(struct gate *g, const struct generation *old)
+{
     if (old != NULL && old->requests == 0)
         loop_defer(g->ctx.loop, &g->retire);
+}
+
+int gate_adopt(struct gate *g, struct bank_ref next)
+{
+    struct generation *old = g->current;
+    int rc;
+    struct generation *gen = generation_new(g, next, false, &rc);
+
+    if (gen == NULL)
+        return rc;
+    generation_apply(g, gen);
+    g->current = gen;
+    leave(g, old);
     if (g->http != NULL) {
-        struct http_limits limits = limits_of(root);
+        struct http_limits limits = limits_of(gen->root);
         http_server_set_limits(g->http, &limits);
-        http_server_set_name(g->http, conf_slice(root, root->server_name));
+        http_server_set_name(g->http, conf_slice(gen->root, gen->root->server_name));
     }
     metric_add(&g->ctx.metrics->counter[METRIC_config_adopted], 1);
     return 0;
+}
+
+int gate_canary(struct gate *g, const struct bank_canary *canary)
+{
+    struct generation *old = g->canary, *gen = NULL;
+    int rc = 0;
+
+    g->canary_share = canary->share;
+    g->canary_seed = canary->seed;
+    if (old != NULL && canary->ref.data != NULL && old->number == canary->ref.generation)
+        return 0;
+    if (canary->ref.data != NULL)
+        gen = generation_new(g, canary->ref, true, &rc);
+    if (gen != NULL)
+        generation_apply(g, gen);
+    g->canary = gen;
+    leave(g, old);
+    return rc;
+}
+
+uint64_t gate_canary_generation(const struct gate *g)
+{
+    return g->canary != NULL ? g->canary->number : 0;
 }
 
 struct gate *gate_new(const struct gate_context *ctx, struct bank_ref first)

@@ -52,6 +52,16 @@ int gate_listen_rls(struct gate *g, int fd) __attribute__((warn_unused_result));
  */
 int gate_adopt(struct gate *g, struct bank_ref next) __attribute__((warn_unused_result));
 
+/*
+ * The canary: a configuration beside the current one, for a share of the buyers. canary->ref.data
+ * NULL: there is none (any more). The same one again: its share may have changed. It never touches
+ * what the current one uses. Errors as of gate_adopt; there is no canary then.
+ */
+int gate_canary(struct gate *g, const struct bank_canary *canary)
+    __attribute__((warn_unused_result));
+/* Its generation; 0: none. */
+uint64_t gate_canary_generation(const struct gate *g);
+
 uint64_t gate_generation(const struct gate *g);
 /* The banks that a request or the gate itself still uses, a bit each. */
 uint64_t gate_banks(const struct gate *g);

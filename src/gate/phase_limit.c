@@ -26,6 +26,22 @@ struct asked {
 };
 _Static_assert(CONF_ROUTE_LIMITS <= LIMIT_GROUP_MAX, "all limits of a route fit");
 
+/* A canary shares the buckets of a limit that says the same; else it counts in buckets of its own,
+ * so that another rate does not forgive or charge what the stable one has counted. */
+static uint64_t bucket_id(const struct gate *g, const struct generation *gen,
+                          const struct conf_rate_limit *l)
+{
+    const struct conf_root *stable = gen->canary ? g->current->root : gen->root;
+
+    for (uint32_t i = 0; gen->canary && i < stable->rate_limits.n; i++) {
+        const struct conf_rate_limit *s = &conf_rate_limits(stable)[i];
+        if (s->id == l->id && s->period_ns == l->period_ns && s->tokens == l->tokens &&
+            s->burst == l->burst && s->cost == l->cost)
+            return l->id;
+    }
+    return gen->canary ? hash_mix(l->id) : l->id;
+}
+
 bool limits_prepare(struct gate *g, struct generation *gen)
 {
     const struct conf_root *root = gen->root;
@@ -36,8 +52,9 @@ bool limits_prepare(struct gate *g, struct generation *gen)
     for (uint32_t i = 0; gen->limits != NULL && i < root->rate_limits.n; i++) {
         uint64_t interval = limit_interval(l[i].tokens, l[i].period_ns);
         gen->limits[i] = (struct limit_info){
-            .seed = hash_mix(l[i].id ^ g->ctx.limits.zone->seed),
-            .shared_seed = l[i].shared ? limit_fingerprint(hash_mix(l[i].id ^ prefix)) : 0,
+            .seed = hash_mix(bucket_id(g, gen, &l[i]) ^ g->ctx.limits.zone->seed),
+            .shared_seed =
+                l[i].shared ? limit_fingerprint(hash_mix(bucket_id(g, gen, &l[i]) ^ prefix)) : 0,
             .interval = interval,
             .capacity = l[i].burst * interval,
             .charge = l[i].cost * interval,

@@ -170,6 +170,30 @@ static struct gate_request *request_new(struct gate *g, struct http_request *r)
     return q;
 }
 
+static void forget_headers(struct gate_request *q)
+{
+    struct gate_request fresh = {.http = q->http, .gate = q->gate, .gen = q->gen, .beside = true};
+
+    *q = fresh;
+}
+
+/* Beside a canary: to the canary, when the buyer is one of its share. Who the client is, the
+ * canary's settings may see in another way; which side it is on, the current ones have said. */
+static void choose_side(struct gate_request *q)
+{
+    struct gate *g = q->gate;
+
+    q->beside = true;
+    if (!canary_chosen(q))
+        return;
+    g->current->requests--; /* it stays current: nothing to retire */
+    q->gen = g->canary;
+    q->gen->requests++;
+    forget_headers(q);
+    read_headers(q);
+    client_address(q);
+}
+
 static uint64_t on_headers(void *arg, struct http_request *r)
 {
     struct gate *g = arg;
@@ -183,6 +207,8 @@ static uint64_t on_headers(void *arg, struct http_request *r)
     }
     read_headers(q);
     client_address(q);
+    if (g->canary != NULL)
+        choose_side(q);
     if (!trace_start(q)) {
         http_reply(r, &out_of_memory);
         return 0;
@@ -248,6 +274,8 @@ static void finish(struct gate_request *q, unsigned status, uint64_t bytes_out)
         histogram_record(&mr->latency, duration_ns);
     if (q->arm != NULL)
         split_count(q, status, duration_ns);
+    if (q->beside)
+        canary_count(q, status, duration_ns);
     metric_add(&m->counter[METRIC_bytes_in], q->http->bytes_in);
     metric_add(&m->counter[METRIC_bytes_out], bytes_out);
     if (q->gen->root->log_access && g->ctx.ring != NULL)

@@ -35,6 +35,8 @@ struct gate_upstream {
     struct rpc_client *rpc;   /* CONF_GRPC, owned */
     struct http_client *http; /* CONF_HTTP, owned */
     uint64_t retries;         /* of the client that the counters have already */
+    uint64_t settings;        /* hash of those in force */
+    bool canary; /* only canaries use it: its settings are not those of the stable one */
 };
 
 /* What the gate derives from a route once per generation, so that no request has to. */
@@ -60,6 +62,7 @@ struct generation {
     const struct conf_root *root; /* in its bank */
     uint64_t number;
     unsigned bank;
+    bool canary;
     uint32_t requests;                /* that pin it, upstream calls without a client included */
     struct gate_upstream **upstreams; /* by index of root->upstreams; owned array */
     struct concurrency **concurrency; /* by index of root->upstreams, then of routes; owned array */
@@ -71,6 +74,9 @@ struct gate {
     struct gate_context ctx;
     struct http_server *http; /* owned */
     struct generation *current;
+    struct generation *canary; /* NULL: none */
+    uint32_t canary_share;     /* of BANK_SHARE_ALL */
+    uint64_t canary_seed;
     struct list generations; /* of generation.node */
     struct loop_hook retire; /* frees generations that nothing pins any more */
     struct list upstreams;   /* of gate_upstream.node */
@@ -112,6 +118,7 @@ struct gate_request {
     struct http_request *http;
     struct gate *gate;
     struct generation *gen;         /* pinned until the answer */
+    bool beside;                    /* it began while there was a canary: a side counts it */
     const struct conf_route *route; /* NULL: none matched */
     const struct route_info *info;
     struct gate_upstream *upstream;     /* the route's or the arm's; NULL: answered here */
@@ -152,6 +159,12 @@ void limit_offended(const struct gate_request *q, const struct conf_route_limit 
 
 /* phase_limit.c: the limits of a configuration for the table. False when memory is out. */
 bool limits_prepare(struct gate *g, struct generation *gen);
+
+/* canary.c: whether the buyer belongs to the canary, which must be there; headers and client are
+ * those of the current generation. */
+bool canary_chosen(const struct gate_request *q);
+/* Counts the request on its side. */
+void canary_count(const struct gate_request *q, unsigned status, uint64_t duration_ns);
 
 /* phase_split.c: counts the request in its arm. status as of on_done, 0: the client left. */
 void split_count(struct gate_request *q, unsigned status, uint64_t duration_ns);
@@ -211,10 +224,13 @@ bool address_parse(struct slice s, uint8_t out[16]);
 
 /* upstreams.c ---------------------------------------------------------------------------------- */
 
-/* The worker's upstream for a configured one; created when there is none of its name and protocol.
- * NULL when memory is out. */
+/*
+ * The worker's upstream for a configured one; created when there is none of its name and protocol.
+ * For a canary: the stable one where the settings are the same, else one of its own. NULL when
+ * memory is out.
+ */
 struct gate_upstream *upstream_get(struct gate *g, const struct conf_root *root,
-                                   const struct conf_upstream *conf);
+                                   const struct conf_upstream *conf, bool canary);
 /* Applies the settings to an upstream that is in use; endpoints that stay keep their connections.
  */
 void upstream_update(struct gate *g, struct gate_upstream *u, const struct conf_root *root,

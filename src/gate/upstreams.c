@@ -2,11 +2,12 @@
 /*
  * The worker's upstreams, by name. A reload updates an upstream in place, so that connections to
  * endpoints that stay are kept; one that no generation names any more is freed. An upstream whose
- * protocol changed is another upstream.
+ * protocol changed is another upstream. So is that of a canary whose settings are others.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "gate/request.h"
 
@@ -79,6 +80,33 @@ static bool http_apply(struct gate *g, struct gate_upstream *u, const struct con
     return u->http != NULL;
 }
 
+static uint64_t hash_text(const struct conf_root *root, struct conf_str s, uint64_t seed)
+{
+    return hash64(conf_slice(root, s), seed);
+}
+
+/* Of all that a client is told; offsets are not part of it. */
+static uint64_t settings_hash(const struct conf_root *root, const struct conf_upstream *conf)
+{
+    const struct conf_endpoint *e = conf_at(root, conf->endpoints);
+    struct conf_upstream plain = *conf;
+    uint64_t h = 1;
+
+    plain.endpoints.off = 0;
+    for (unsigned i = 0; i < conf->endpoints.n; i++) {
+        h = hash_text(root, e[i].address, h);
+        h = hash_text(root, e[i].sockaddr, h);
+        h = hash64(slice_of((const char *)&e[i].stat, sizeof(e[i].stat)), h);
+    }
+    h = hash_text(root, plain.name, h);
+    h = hash_text(root, plain.health_service, h);
+    h = hash_text(root, plain.health_path, h);
+    h = hash_text(root, plain.concurrency.name, h);
+    plain.name = plain.health_service = plain.health_path = plain.concurrency.name =
+        (struct conf_str){0, 0};
+    return hash64(slice_of((const char *)&plain, sizeof(plain)), h);
+}
+
 /* The clients copy what they are told. */
 static bool apply(struct gate *g, struct gate_upstream *u, const struct conf_root *root,
                   const struct conf_upstream *conf)
@@ -92,20 +120,24 @@ static bool apply(struct gate *g, struct gate_upstream *u, const struct conf_roo
     ok = conf->protocol == CONF_GRPC ? rpc_apply(g, u, root, conf, endpoints)
                                      : http_apply(g, u, root, conf, endpoints);
     free(endpoints);
+    if (ok)
+        u->settings = settings_hash(root, conf);
     return ok;
 }
 
-static struct gate_upstream *upstream_find(struct gate *g, struct slice name, uint32_t protocol)
+static struct gate_upstream *upstream_find(struct gate *g, struct slice name, uint32_t protocol,
+                                           bool canary)
 {
     LIST_EACH (it, &g->upstreams) {
         struct gate_upstream *u = CONTAINER_OF(it, struct gate_upstream, node);
-        if (u->protocol == protocol && slice_eq(slice_str(u->name), name))
+        if (u->protocol == protocol && u->canary == canary && slice_eq(slice_str(u->name), name))
             return u;
     }
     return NULL;
 }
 
-static struct gate_upstream *upstream_new(struct gate *g, struct slice name, uint32_t protocol)
+static struct gate_upstream *upstream_new(struct gate *g, struct slice name, uint32_t protocol,
+                                          bool canary)
 {
     struct gate_upstream *u = calloc(1, sizeof(*u));
 
@@ -117,19 +149,22 @@ static struct gate_upstream *upstream_new(struct gate *g, struct slice name, uin
         return NULL;
     }
     u->protocol = protocol;
+    u->canary = canary;
     list_add(&g->upstreams, &u->node);
     return u;
 }
 
 struct gate_upstream *upstream_get(struct gate *g, const struct conf_root *root,
-                                   const struct conf_upstream *conf)
+                                   const struct conf_upstream *conf, bool canary)
 {
     struct slice name = conf_slice(root, conf->name);
-    struct gate_upstream *u = upstream_find(g, name, conf->protocol);
+    struct gate_upstream *u = upstream_find(g, name, conf->protocol, false);
     bool ok = true;
 
+    if (canary && (u == NULL || u->settings != settings_hash(root, conf)))
+        u = upstream_find(g, name, conf->protocol, true);
     if (u == NULL) {
-        u = upstream_new(g, name, conf->protocol);
+        u = upstream_new(g, name, conf->protocol, canary);
         if (u == NULL)
             return NULL;
         ok = apply(g, u, root, conf);

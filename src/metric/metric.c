@@ -200,6 +200,15 @@ static void add_answers(struct metric_route_total *t, const struct metric_route 
     add_histogram(t, &r->latency);
 }
 
+uint64_t metric_side_total(const struct metric_zone *z, unsigned slots, enum metric_side side,
+                           struct metric_route_total *out)
+{
+    *out = (struct metric_route_total){0};
+    for (unsigned s = 0; s < slots; s++)
+        add_answers(out, &z->blocks[s].sides[side]);
+    return out->requests;
+}
+
 void metric_adoption_total(const struct metric_zone *z, unsigned slots,
                            struct metric_route_total *out)
 {

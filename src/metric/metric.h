@@ -20,7 +20,7 @@
 #include "shm/control.h"
 #include "shm/zone.h"
 
-#define METRIC_LAYOUT      6u
+#define METRIC_LAYOUT      7u
 #define METRIC_ROUTES      1024 /* route indexes (conf_route.stat); index 0 is "no route" */
 #define METRIC_LIMITS      256  /* limit indexes (conf_rate_limit.stat); index 0: all are taken */
 #define METRIC_CONCURRENCY 256  /* indexes of concurrency limits; index 0: all were taken */
@@ -106,9 +106,13 @@ struct metric_redis {
     struct histogram rtt;
 };
 
+/* Of a canary. */
+enum metric_side { SIDE_STABLE, SIDE_CANARY, METRIC_SIDES };
+
 struct metric_block {
     _Alignas(SHM_LINE) _Atomic uint64_t counter[METRIC_COUNTERS];
     struct histogram adoption; /* from a flip until the process used that configuration */
+    struct metric_route sides[METRIC_SIDES]; /* requests that began beside a canary */
     struct metric_limit limits[METRIC_LIMITS];
     struct metric_redis redis[METRIC_REDIS];
     struct metric_concurrency concurrency[METRIC_CONCURRENCY];
@@ -183,6 +187,8 @@ uint64_t metric_limit_total(const struct metric_zone *z, unsigned slots, uint32_
 /* Returns out->requests. */
 uint64_t metric_route_total(const struct metric_zone *z, unsigned slots, uint32_t route,
                             struct metric_route_total *out);
+uint64_t metric_side_total(const struct metric_zone *z, unsigned slots, enum metric_side side,
+                           struct metric_route_total *out);
 /* Only count, sum_ns and latency. */
 void metric_adoption_total(const struct metric_zone *z, unsigned slots,
                            struct metric_route_total *out);

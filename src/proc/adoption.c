@@ -141,19 +141,28 @@ void adoption_failed(struct adoption *c)
     finish(c);
 }
 
+void adoption_compare(struct adoption *c, const struct conf *next, uint64_t generation,
+                      bool pending)
+{
+    struct master *m = c->m;
+    struct reload_report *r = &c->report;
+
+    r->files = conf_files(next);
+    r->settings = conf_settings_set(next);
+    r->generation = generation;
+    r->unchanged = conf_diff(m->conf, next, on_applied, r) == 0;
+    /* Against what was booted with: a setting that waits for a restart is told each time. */
+    if (pending)
+        conf_diff(m->boot, next, on_pending, r);
+}
+
 void adoption_in_force(struct adoption *c, struct conf *next, const struct origin_of *o)
 {
     struct master *m = c->m;
     struct reload_report *r = &c->report;
     struct origin_of from = *o;
 
-    r->files = conf_files(next);
-    r->settings = conf_settings_set(next);
-    r->generation = bank_current(m->banks).generation;
-    r->unchanged = conf_diff(m->conf, next, on_applied, r) == 0;
-    /* Against what was booted with: a setting that waits for a restart is told each time. */
-    if (o->origin != ORIGIN_RUNTIME)
-        conf_diff(m->boot, next, on_pending, r);
+    adoption_compare(c, next, bank_current(m->banks).generation, o->origin != ORIGIN_RUNTIME);
     if (from.again == 0 && r->unchanged)
         from.again = r->old_generation;
     history_add(m, next, &from, r);
@@ -162,30 +171,35 @@ void adoption_in_force(struct adoption *c, struct conf *next, const struct origi
 
 /* --- waiting --- */
 
-static bool waited_for(const struct supervised *s)
+static bool waited_for(const struct adoption *c, const struct supervised *s)
 {
-    return s->kind != CHILD_BOXOFFICE && s->pid > 0 && s->ready;
+    return (s->kind == CHILD_WORKER || (s->kind == CHILD_KEEPER && !c->workers_only)) &&
+           s->pid > 0 && s->ready;
 }
 
-static void count(const struct master *m, struct reload_report *r)
+static void count(const struct adoption *c, struct reload_report *r)
 {
+    const struct master *m = c->m;
+
     r->expected = r->reporting = 0;
     for (unsigned i = 0; i < CONTROL_SLOTS; i++) {
         const struct supervised *s = &m->children[i];
-        if (!waited_for(s))
+        if (!waited_for(c, s))
             continue;
         r->expected++;
         r->reporting += s->adopted >= r->generation;
     }
 }
 
-static bool answered_by_all(const struct master *m, uint64_t generation, bool *refused)
+static bool answered_by_all(const struct adoption *c, bool *refused)
 {
+    const struct master *m = c->m;
+    uint64_t generation = c->report.generation;
     bool all = true;
 
     for (unsigned i = 0; i < CONTROL_SLOTS; i++) {
         const struct supervised *s = &m->children[i];
-        if (!waited_for(s) || s->adopted >= generation)
+        if (!waited_for(c, s) || s->adopted >= generation)
             continue;
         if (s->refused == generation)
             *refused = true;
@@ -200,7 +214,7 @@ static void complete(struct adoption *c, bool timed_out, bool refused)
 {
     struct reload_report *r = &c->report;
 
-    count(c->m, r);
+    count(c, r);
     r->ok = !timed_out && !refused;
     r->timed_out = timed_out;
     if (timed_out)
@@ -222,7 +236,7 @@ static void progress(struct adoption *c)
 {
     bool refused = false;
 
-    if (answered_by_all(c->m, c->report.generation, &refused))
+    if (answered_by_all(c, &refused))
         complete(c, false, refused);
 }
 
@@ -250,7 +264,7 @@ static void answer_at_once(struct adoption *c)
 {
     struct reload_report now = c->report;
 
-    count(c->m, &now);
+    count(c, &now);
     now.ok = true;
     now.duration_ns = clock_mono_ns() - c->started_ns;
     for (unsigned i = 0; i < c->waiters_n; i++) {

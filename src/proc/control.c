@@ -65,25 +65,85 @@ static void op_rollback(void *arg, const struct ctl_order *order, ctl_reload_fn 
     rollback_start(arg, order, on_reloaded, p);
 }
 
+static void op_canary(void *arg, const struct ctl_order *order, ctl_reload_fn *done, void *request)
+{
+    struct pending *p = xmalloc(sizeof *p);
+
+    *p = (struct pending){done, request};
+    canary_start(arg, order, on_reloaded, p);
+}
+
+static void op_promote(void *arg, const struct ctl_order *order, ctl_reload_fn *done, void *request)
+{
+    struct pending *p = xmalloc(sizeof *p);
+
+    *p = (struct pending){done, request};
+    canary_promote(arg, order, on_reloaded, p);
+}
+
+static void op_share(void *arg, const struct ctl_order *order, ctl_reload_fn *done, void *request)
+{
+    struct pending *p = xmalloc(sizeof *p);
+
+    *p = (struct pending){done, request};
+    canary_set_share(arg, order, on_reloaded, p);
+}
+
+static void put_side(struct ctl_generation *g, const struct canary_side *s, uint32_t share)
+{
+    g->counted = true;
+    g->share = share;
+    g->requests = s->requests;
+    g->errors = s->errors;
+    g->p50_ns = s->p50_ns;
+    g->p99_ns = s->p99_ns;
+}
+
+static struct ctl_generation canary_row(const struct canary *c)
+{
+    return (struct ctl_generation){
+        .generation = c->generation,
+        .first = c->generation,
+        .since_real_ns = c->since_real_ns,
+        .state = "canary",
+        .origin = "file",
+        .reason = c->reason,
+        .changes = c->changes,
+        .conf = c->conf,
+    };
+}
+
+static struct ctl_generation kept_row(const struct kept *k, bool current)
+{
+    return (struct ctl_generation){
+        .generation = k->generation,
+        .first = k->first,
+        .since_real_ns = k->since_real_ns,
+        .state = current ? "current" : "kept",
+        .origin = origin_name(k->origin),
+        .reason = k->reason,
+        .changes = k->changes,
+        .of_file = k->of_file,
+        .conf = k->conf,
+    };
+}
+
 static unsigned op_generations(void *arg, struct ctl_generation *out, unsigned max)
 {
     const struct master *m = arg;
-    unsigned n = m->history.n < max ? m->history.n : max;
+    struct canary_side side[METRIC_SIDES];
+    unsigned n = 0;
 
-    for (unsigned i = 0; i < n; i++) {
-        const struct kept *k = &m->history.all[m->history.n - 1 - i];
-        out[i] = (struct ctl_generation){
-            .generation = k->generation,
-            .first = k->first,
-            .since_real_ns = k->since_real_ns,
-            .state = i == 0 ? "current" : "kept",
-            .origin = origin_name(k->origin),
-            .reason = k->reason,
-            .changes = k->changes,
-            .of_file = k->of_file,
-            .conf = k->conf,
-        };
+    CHECK(max > HISTORY_MAX + 1);
+    if (canary_runs(m)) {
+        canary_figures(m, side);
+        out[n] = canary_row(&m->canary);
+        put_side(&out[n++], &side[SIDE_CANARY], m->canary.share);
     }
+    for (unsigned i = m->history.n; i-- > 0;)
+        out[n++] = kept_row(&m->history.all[i], i == m->history.n - 1);
+    if (canary_runs(m))
+        put_side(&out[1], &side[SIDE_STABLE], BANK_SHARE_ALL - m->canary.share);
     return n;
 }
 
@@ -249,6 +309,9 @@ static void op_diff(void *arg, ctl_diff_fn *done, void *request)
 static const struct ctl_ops ops = {
     .reload = op_reload,
     .rollback = op_rollback,
+    .canary = op_canary,
+    .promote = op_promote,
+    .share = op_share,
     .generations = op_generations,
     .stop = op_stop,
     .drain = op_drain,

@@ -3,6 +3,7 @@
  * How a configuration comes into force, and which earlier ones are kept. In the master.
  *
  *   reload.c     where it comes from: the file, or an earlier generation
+ *   canary.h     a configuration beside the current one, and the rule that ends it
  *   publish.c    compile, spare bank, indexes, flip                    all or nothing, at once
  *   history.c    the list of those that are kept, each with its bank
  *   adoption.c   waits until the processes use it, reports to who asked
@@ -47,7 +48,7 @@ typedef void reload_done(void *arg, const struct reload_report *report);
 #define HISTORY_MAX 32 /* that are kept beside the current one; generations.keep */
 
 /* Why a configuration came into force. */
-enum origin { ORIGIN_START, ORIGIN_FILE, ORIGIN_ROLLBACK, ORIGIN_RUNTIME };
+enum origin { ORIGIN_START, ORIGIN_FILE, ORIGIN_ROLLBACK, ORIGIN_RUNTIME, ORIGIN_CANARY };
 
 struct kept {
     struct conf *conf; /* owned; may be the master's boot, which it then is not */
@@ -93,11 +94,16 @@ bool history_drop_oldest(struct master *m);
 void history_trim(struct master *m);
 void history_fini(struct master *m);
 const char *origin_name(enum origin o);
+/* "http.server_name, routes[a] and 3 more"; to be freed. */
+char *history_in_short(const struct reload_report *r);
 
 /* --- publish.c --- */
 
 /* Compiles and publishes. False with errors: nothing has changed. */
 bool publish_conf(struct master *m, const struct conf *c, struct buf *errors);
+/* Compiles and offers as a canary. seed 0: the generation it gets. */
+bool publish_canary(struct master *m, const struct conf *c, uint32_t share, uint64_t seed,
+                    struct buf *errors);
 /* Publishes once more what is in a bank that is in use. */
 bool publish_again(struct master *m, unsigned bank, struct buf *errors);
 
@@ -120,12 +126,17 @@ struct adoption {
     struct loop_timer timer;
     struct adoption_waiter waiters[ADOPTION_WAITERS];
     unsigned waiters_n;
+    bool workers_only;              /* the keeper is not waited for: it follows no canary */
     bool brings_back;               /* workers that were drained come back */
     void (*over)(struct master *m); /* called last; may be NULL */
 };
 
 struct adoption *adoption_begin(struct master *m);
 void adoption_add_waiter(struct adoption *c, struct adoption_waiter w);
+/* Fills the report: what `next`, published as `generation`, changes; pending: and what of it waits
+ * for a restart. */
+void adoption_compare(struct adoption *c, const struct conf *next, uint64_t generation,
+                      bool pending);
 /* What the current generation, of this configuration (taken over), changes; it goes into the
  * history. */
 void adoption_in_force(struct adoption *c, struct conf *next, const struct origin_of *o);

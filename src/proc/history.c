@@ -17,7 +17,7 @@
 
 const char *origin_name(enum origin o)
 {
-    static const char *const names[] = {"start", "file", "rollback", "runtime"};
+    static const char *const names[] = {"start", "file", "rollback", "runtime", "canary"};
 
     return names[o];
 }
@@ -69,8 +69,7 @@ void history_trim(struct master *m)
         history_drop_oldest(m);
 }
 
-/* "http.server_name, routes[a] and 3 more" */
-static char *in_short(const struct reload_report *r)
+char *history_in_short(const struct reload_report *r)
 {
     struct buf out = {0};
     char *text;
@@ -99,7 +98,8 @@ void history_add(struct master *m, struct conf *conf, const struct origin_of *o,
     struct history *h = &m->history;
     struct bank_ref now = bank_current(m->banks);
     unsigned old = o->again != 0 ? index_of(h, o->again) : h->n;
-    bool from_file = o->origin == ORIGIN_FILE || o->origin == ORIGIN_START;
+    bool from_file =
+        o->origin == ORIGIN_FILE || o->origin == ORIGIN_START || o->origin == ORIGIN_CANARY;
     struct kept k = {
         .conf = conf,
         .generation = now.generation,
@@ -110,8 +110,8 @@ void history_add(struct master *m, struct conf *conf, const struct origin_of *o,
         .of_file = from_file || (old < h->n && h->all[old].of_file),
         .changed = m->changes.now.n > 0,
         .reason = xstrdup(o->reason != NULL ? o->reason : ""),
-        .changes =
-            report->unchanged && old < h->n ? xstrdup(h->all[old].changes) : in_short(report),
+        .changes = report->unchanged && old < h->n ? xstrdup(h->all[old].changes)
+                                                   : history_in_short(report),
     };
 
     if (old < h->n)

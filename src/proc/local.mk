@@ -1,6 +1,6 @@
 noinst_LIBRARIES += src/proc/libproc.a
 src_proc_libproc_a_SOURCES = \
-	%D%/adoption.c %D%/bans.c %D%/bans.h %D%/change_file.c %D%/change_set.c %D%/change_set.h %D%/changes.c %D%/changes.h \
+	%D%/adoption.c %D%/bans.c %D%/bans.h %D%/canary.c %D%/canary.h %D%/canary_rule.c %D%/change_file.c %D%/change_set.c %D%/change_set.h %D%/changes.c %D%/changes.h \
 	%D%/changes_int.h %D%/changes_save.c %D%/changes_state.c %D%/diff.c \
 	%D%/channel.c %D%/channel.h %D%/child.c %D%/child.h %D%/control.c %D%/embedded.c %D%/endpoints.c \
 	%D%/handover.c %D%/handover.h %D%/successor.c %D%/upgrade.c %D%/upgrade.h %D%/zones.c \

@@ -461,6 +461,7 @@ static void close_all(struct master *m)
     if (m->signal_fd >= 0)
         close(m->signal_fd);
     reload_fini(m);
+    canary_fini(m);
     changes_fini(m);
     audit_close(&m->audit);
     bans_close(&m->bans);
@@ -484,6 +485,7 @@ static void master_init(struct master *m, const struct master_options *options, 
     m->successor.channel = -1;
     zones_init(m);
     upgrade_init(m);
+    canary_init(m);
     changes_init(m);
     m->audit.fd = -1;
 }

@@ -28,6 +28,7 @@
 #include "net/loop.h"
 #include "proc/changes.h"
 #include "proc/bans.h"
+#include "proc/canary.h"
 #include "proc/channel.h"
 #include "proc/generations.h"
 #include "proc/handover.h"
@@ -131,6 +132,7 @@ struct master {
     struct audit audit;
     struct list adoptions; /* of adoption.node */
     struct history history;
+    struct canary canary;
     enum stop_stage stop_stage;
     bool stop_fast;
     struct loop_timer stop_timer;

@@ -108,10 +108,17 @@ static void indexes_commit(struct master *m, unsigned bank)
 
 static uint64_t next_generation(const struct master *m)
 {
-    return bank_current(m->banks).generation + 1;
+    return bank_newest(m->banks) + 1;
 }
 
-static bool publish(struct master *m, struct slice blob, uint64_t generation, struct buf *errors)
+/* As what: share 0 as the current configuration, else as a canary. */
+struct publish_as {
+    uint32_t share;
+    uint64_t seed;
+};
+
+static bool publish(struct master *m, struct slice blob, uint64_t generation,
+                    const struct publish_as *as, struct buf *errors)
 {
     int bank = reserve(m, blob.n, generation, errors);
 
@@ -119,12 +126,16 @@ static bool publish(struct master *m, struct slice blob, uint64_t generation, st
         return false;
     indexes_commit(m, (unsigned)bank);
     bank_fill(m->banks, (unsigned)bank, blob.p, blob.n, generation);
-    bank_flip(m->banks, (unsigned)bank, clock_mono_ns());
+    if (as->share == 0)
+        bank_flip(m->banks, (unsigned)bank, clock_mono_ns());
+    else
+        bank_offer(m->banks, (unsigned)bank, as->share, as->seed != 0 ? as->seed : generation);
     bank_trim(m->banks, m->control);
     return true;
 }
 
-bool publish_conf(struct master *m, const struct conf *c, struct buf *errors)
+static bool compile(struct master *m, const struct conf *c, const struct publish_as *as,
+                    struct buf *errors)
 {
     const struct conf_resolver resolver = {route_stat,       endpoint_stat, m,         limit_stat,
                                            concurrency_stat, arm_stat,      redis_stat};
@@ -134,11 +145,22 @@ bool publish_conf(struct master *m, const struct conf *c, struct buf *errors)
 
     indexes_begin(m, generation);
     ok = conf_compile(c, &resolver, generation, &blob, errors) &&
-         publish(m, buf_view(&blob), generation, errors);
+         publish(m, buf_view(&blob), generation, as, errors);
     if (!ok)
         names_abort(&m->names);
     buf_free(&blob);
     return ok;
+}
+
+bool publish_conf(struct master *m, const struct conf *c, struct buf *errors)
+{
+    return compile(m, c, &(struct publish_as){0}, errors);
+}
+
+bool publish_canary(struct master *m, const struct conf *c, uint32_t share, uint64_t seed,
+                    struct buf *errors)
+{
+    return compile(m, c, &(struct publish_as){share, seed}, errors);
 }
 
 /* The copy says by itself which generation it is; so it is made in private memory first. */
@@ -161,7 +183,7 @@ bool publish_again(struct master *m, unsigned bank, struct buf *errors)
     indexes_begin(m, generation);
     names_again(&m->names, bank);
     endpoints_again(m, bank);
-    ok = publish(m, buf_view(&blob), generation, errors);
+    ok = publish(m, buf_view(&blob), generation, &(struct publish_as){0}, errors);
     if (!ok)
         names_abort(&m->names);
 out:

@@ -103,14 +103,19 @@ void reload_start(struct master *m, const struct ctl_order *order, reload_done *
 {
     struct reload *r = &m->reload;
 
-    /* More askers than there are places, or an upgrade is on its way: told at once. */
+    /* More askers than there are places, a canary, or an upgrade is on its way: told at once. */
     const char *why =
-        r->queued_n == ADOPTION_WAITERS ? "too many reloads are waiting" : upgrade_busy(m);
+        r->queued_n == ADOPTION_WAITERS ? "too many reloads are waiting"
+        : canary_runs(m) && !order->force
+            ? "a canary runs: promote it, roll it back, or reload with --force, which "
+              "ends it"
+            : upgrade_busy(m);
 
     if (why != NULL) {
         refuse(m, why, done, arg);
         return;
     }
+    canary_end(m, "a reload with --force");
     r->queued[r->queued_n++] = (struct adoption_waiter){done, order->wait_ns, arg};
     if (order->reason != NULL) {
         free(r->reason);
@@ -129,9 +134,10 @@ void reload_conf(struct master *m, struct conf *next, uint64_t wait_ns, reload_d
     m->reload.active = true;
     c->over = reload_over;
     adoption_add_waiter(c, (struct adoption_waiter){done, wait_ns, arg});
-    if (take_into_force(c, next, &o))
+    if (take_into_force(c, next, &o)) {
+        canary_follow(m);
         adoption_wait(c);
-    else
+    } else
         adoption_failed(c);
 }
 
@@ -167,6 +173,18 @@ void rollback_start(struct master *m, const struct ctl_order *order, reload_done
     struct adoption *c;
     bool ok;
 
+    if (upgrade_busy(m) != NULL) {
+        refuse(m, upgrade_busy(m), done, arg);
+        return;
+    }
+    if (canary_runs(m) && order->generation == 0) {
+        canary_rollback(m, order, done, arg);
+        return;
+    }
+    if (canary_runs(m)) {
+        refuse(m, "a canary runs: config rollback without a number ends it", done, arg);
+        return;
+    }
     if (k == NULL || k == history_current(m)) {
         refuse(m, k == NULL ? "that generation is not kept" : "it is in force already", done, arg);
         return;

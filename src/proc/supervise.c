@@ -175,7 +175,7 @@ static void on_ready(struct supervised *s, uint64_t generation)
     char name[32];
 
     s->ready = true;
-    s->adopted = generation;
+    s->adopted = generation > s->adopted ? generation : s->adopted;
     log_info("%s is ready", child_name(s, name));
     if (s->reopen_due)
         supervise_reopen(s->m, s->kind);
@@ -189,7 +189,7 @@ static void on_message(struct supervised *s, const struct channel_message *m)
     if (m->type == CHANNEL_READY)
         on_ready(s, m->value);
     else if (m->type == CHANNEL_ADOPTED)
-        s->adopted = m->value;
+        s->adopted = m->value > s->adopted ? m->value : s->adopted;
     else if (m->type == CHANNEL_REFUSED)
         s->refused = m->value;
     adoptions_progress(s->m);

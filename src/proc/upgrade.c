@@ -493,6 +493,8 @@ static const char *not_now(struct master *m)
         return "the start is not complete";
     if (list_first(&m->adoptions) != NULL || m->changes.job != NULL)
         return "a reload is running";
+    if (canary_runs(m)) /* the new binary would take what the file says for everybody */
+        return "a canary runs: promote it or roll it back first";
     if (atomic_load_explicit(&m->control->draining, memory_order_relaxed))
         return "the workers are drained; a reload brings them back";
     if (orphans_alive(&m->leaving) > 0)

@@ -32,6 +32,8 @@ struct worker {
     struct gate *gate;              /* owned */
     uint64_t refused;               /* generation that could not be adopted; not tried again */
     uint64_t held_from, held_banks; /* what the slot says */
+    uint64_t newest;                /* generation that it took into use, current or canary */
+    uint64_t refused_canary;        /* as refused */
     struct loop_timer deadline;     /* of draining */
     bool draining;
     bool left; /* its listeners are closed */
@@ -82,10 +84,45 @@ static void adopt_current(struct worker *w)
     child_tell(&w->child, CHANNEL_ADOPTED, next.generation);
 }
 
+/* The same for the canary. A generation below `newest` was read before a newer one was adopted: it
+ * is none any more, and its bank may not be ours to read. */
+static void adopt_canary(struct worker *w, struct bank_canary next)
+{
+    uint64_t had = gate_canary_generation(w->gate), generation = next.ref.generation;
+    int rc;
+
+    if (generation <= gate_generation(w->gate) || generation == w->refused_canary)
+        next = (struct bank_canary){.ref = {NULL, 0, 0}};
+    if (next.ref.data == NULL && had == 0)
+        return;
+    rc = gate_canary(w->gate, &next);
+    if (next.ref.data == NULL || generation == had)
+        return;
+    if (rc < 0) {
+        w->refused_canary = generation;
+        log_error("canary %llu is not adopted: %s", (unsigned long long)generation, strerror(-rc));
+    }
+    child_tell(&w->child, rc < 0 ? CHANNEL_REFUSED : CHANNEL_ADOPTED, generation);
+}
+
+static void adopt(struct worker *w)
+{
+    struct bank_canary canary = bank_canary(w->child.in->banks);
+    uint64_t generation;
+
+    adopt_current(w);
+    adopt_canary(w, canary);
+    generation = gate_canary_generation(w->gate);
+    if (generation < gate_generation(w->gate))
+        generation = gate_generation(w->gate);
+    if (generation > w->newest)
+        w->newest = generation;
+}
+
 static void publish(struct worker *w)
 {
     struct slot *s = w->child.slot;
-    uint64_t from = gate_generation(w->gate), banks = gate_banks(w->gate);
+    uint64_t from = w->newest, banks = gate_banks(w->gate);
 
     if (!child_publish(&w->child))
         return;
@@ -100,7 +137,7 @@ static void publish(struct worker *w)
 
 static void on_adopt(struct child *c)
 {
-    adopt_current(worker_of(c));
+    adopt(worker_of(c));
 }
 
 /*
@@ -220,10 +257,11 @@ int worker_run(const struct inherited *in)
     loop_timer_init(&w->deadline, on_deadline);
     child_init(&w->child, in);
     open_gate(w);
+    adopt(w);
     publish(w);
     child_ready(&w->child, gate_generation(w->gate));
     while (!finished(w) && loop_turn(&w->child.loop)) {
-        adopt_current(w);
+        adopt(w);
         publish(w);
     }
     publish(w);

@@ -13,6 +13,10 @@
  *   4. generation[bank] = generation
  *   5. current = {generation, bank}  release: who loads this word (acquire) sees 2 to 4
  *
+ * A canary goes the same way, but that 5 stores `canary`. Its end stores 0 there. Generations of
+ * both rise together, so a canary that a later publication has passed is none any more: killed
+ * between a flip that was to end the canary and its end, the master leaves nothing to undo.
+ *
  * Killed before 5, readers stay on the old generation, and what was copied is a bank of a
  * generation above the current one, or of none: spare for whoever publishes next. After 5
  * everything is done.
@@ -34,6 +38,11 @@
 #define BANK_SPARE_BYTES (256u << 10)
 
 _Static_assert(offsetof(struct bank_zone, current) == SHM_LINE, "the flip has a line of its own");
+#define SHARE_BITS   14u
+#define SHARE_MASK   ((UINT64_C(1) << SHARE_BITS) - 1)
+#define CANARY_SHIFT (SHARE_BITS + 8u)
+
+_Static_assert(BANK_SHARE_ALL <= SHARE_MASK, "a share fits into its bits");
 _Static_assert(BANK_COUNT <= 64, "sets of banks are words");
 
 static size_t align_up(size_t n)
@@ -65,6 +74,9 @@ void bank_zone_init(struct bank_zone *z, size_t bank_size)
 {
     z->bank_size = align_up(bank_size);
     set(&z->kept, 0);
+    set(&z->canary, 0);
+    set(&z->canary_seed, 0);
+    set(&z->ended, 0);
     for (unsigned i = 0; i < BANK_COUNT; i++) {
         set(&z->generation[i], 0);
         set(&z->used[i], 0);
@@ -84,27 +96,69 @@ struct bank_ref bank_current(const struct bank_zone *z)
     return (struct bank_ref){(const char *)z + bank_off(z, bank), word >> 8, bank};
 }
 
+struct bank_canary bank_canary(const struct bank_zone *z)
+{
+    /* Pairs with the release stores in bank_offer and bank_withdraw. */
+    uint64_t word = atomic_load_explicit(&z->canary, memory_order_acquire);
+    uint64_t generation = word >> CANARY_SHIFT;
+    unsigned bank = (unsigned)(word >> SHARE_BITS & 0xff);
+    uint32_t share = (uint32_t)(word & SHARE_MASK);
+
+    if (word == 0 || bank >= BANK_COUNT || share == 0 || generation < get(&z->current) >> 8)
+        return (struct bank_canary){.ref = {NULL, 0, 0}};
+    return (struct bank_canary){
+        .ref = {(const char *)z + bank_off(z, bank), generation, bank},
+        .share = share < BANK_SHARE_ALL ? share : BANK_SHARE_ALL,
+        .seed = get(&z->canary_seed),
+    };
+}
+
+void bank_offer(struct bank_zone *z, unsigned bank, uint32_t share, uint64_t seed)
+{
+    uint64_t generation = get(&z->generation[bank]);
+
+    set(&z->ended, generation);
+    set(&z->canary_seed, seed);
+    atomic_store_explicit(&z->canary,
+                          generation << CANARY_SHIFT | (uint64_t)bank << SHARE_BITS | share,
+                          memory_order_release);
+}
+
+void bank_withdraw(struct bank_zone *z)
+{
+    atomic_store_explicit(&z->canary, 0, memory_order_release);
+}
+
+uint64_t bank_newest(const struct bank_zone *z)
+{
+    uint64_t current = get(&z->current) >> 8, canary = get(&z->ended);
+
+    return canary > current ? canary : current;
+}
+
 struct bank_ref bank_at(const struct bank_zone *z, unsigned bank)
 {
     return (struct bank_ref){(const char *)z + bank_off(z, bank), get(&z->generation[bank]), bank};
 }
 
-/* A generation above the current one was never published: its publisher was killed. */
-static bool holds_something(uint64_t generation, uint64_t current)
+/* A generation above the newest was never published: its publisher was killed. */
+static bool holds_something(uint64_t generation, uint64_t newest)
 {
-    return generation != 0 && generation <= current;
+    return generation != 0 && generation <= newest;
 }
 
 uint64_t bank_in_use(const struct bank_zone *z, const struct slots_held *held)
 {
-    uint64_t word = get(&z->current), current = word >> 8;
+    uint64_t word = get(&z->current), canary = get(&z->canary), newest = bank_newest(z);
     uint64_t in_use = held->banks | get(&z->kept);
 
     if (word != 0)
         in_use |= bank_bit((unsigned)(word & 0xff));
+    if (canary != 0)
+        in_use |= bank_bit((unsigned)(canary >> SHARE_BITS & 0xff));
     for (unsigned i = 0; i < BANK_COUNT; i++) {
         uint64_t g = get(&z->generation[i]);
-        if (holds_something(g, current) && g >= held->from)
+        if (holds_something(g, newest) && g >= held->from)
             in_use |= bank_bit(i);
     }
     return in_use;
@@ -138,7 +192,7 @@ int bank_reserve(const struct bank_zone *z, const struct control *c, size_t size
 
     if (size > z->bank_size)
         return -EFBIG;
-    if (generation <= get(&z->current) >> 8 || generation >> 56 != 0)
+    if (generation <= bank_newest(z) || generation >> (64 - CANARY_SHIFT) != 0)
         return -EINVAL;
     slots_held(c, &held);
     *holder = held.holder;

@@ -23,15 +23,24 @@
 #include "shm/control.h"
 #include "shm/zone.h"
 
-#define BANK_LAYOUT 3u
+#define BANK_LAYOUT 4u
 #define BANK_COUNT  64u
 
-/* current: generation in the upper 56 bits, bank in the lower 8. 0: nothing published. */
+#define BANK_SHARE_ALL 10000u /* a canary's share is in parts of this */
+
+/*
+ * current: generation in the upper 56 bits, bank in the lower 8. 0: nothing published.
+ * canary:  generation in the upper 42 bits, bank in 8, share in 14. A configuration beside the
+ *          current one, for a share of the buyers; 0, or a generation below the current: none.
+ */
 struct bank_zone {
     struct zone_header head;
     _Alignas(SHM_LINE) _Atomic uint64_t current;
+    _Atomic uint64_t canary;
+    _Atomic uint64_t canary_seed; /* of the hash that chooses buyers; stored before canary */
     /* From here on written by the master, and but for flipped_ns read by nobody else. */
     _Alignas(SHM_LINE) uint64_t bank_size;   /* bytes; written once at creation */
+    _Atomic uint64_t ended;                  /* newest generation that was a canary; 0: none was */
     _Atomic uint64_t kept;                   /* bit i: bank i is wanted, though nobody reads it */
     _Atomic uint64_t generation[BANK_COUNT]; /* what each holds, 0 nothing */
     _Atomic uint64_t used[BANK_COUNT];       /* bytes of each that may take up memory */
@@ -56,13 +65,30 @@ void bank_zone_init(struct bank_zone *z, size_t bank_size);
  * slot holds its bank. */
 struct bank_ref bank_current(const struct bank_zone *z);
 
+struct bank_canary {
+    struct bank_ref ref; /* data NULL: there is none */
+    uint32_t share;      /* 1 to BANK_SHARE_ALL */
+    uint64_t seed;
+};
+
+/* The canary, under the same terms as the current snapshot. */
+struct bank_canary bank_canary(const struct bank_zone *z);
+
+/* Master: offers what bank_fill put into the bank as the canary, or the present one with another
+ * share. */
+void bank_offer(struct bank_zone *z, unsigned bank, uint32_t share, uint64_t seed);
+/* Master: there is no canary any more. */
+void bank_withdraw(struct bank_zone *z);
+/* Master: the newest generation there was. */
+uint64_t bank_newest(const struct bank_zone *z);
+
 /* When what bank_current returned became current; monotonic. */
 uint64_t bank_flipped_ns(const struct bank_zone *z, unsigned bank);
 
 /* Master: what is in a bank. */
 struct bank_ref bank_at(const struct bank_zone *z, unsigned bank);
 
-/* Master: the banks that may not be written to: current, kept, or held by a slot. */
+/* Master: the banks that may not be written to: current, canary, kept, or held by a slot. */
 uint64_t bank_in_use(const struct bank_zone *z, const struct slots_held *held);
 
 /*

@@ -2,8 +2,9 @@
 /*
  * The master, killed while it publishes a configuration. Whatever the instruction: readers find the
  * old or the new snapshot whole, what a worker holds is untouched, and the next publication
- * succeeds. And a worker, killed while it moves from one generation to the next: until the master
- * reaps it, the master finds every bank in use that the worker read.
+ * succeeds. The same while it offers a canary, ends it, or brings it into force. And a worker,
+ * killed while it moves from one generation to the next: until the master reaps it, the master
+ * finds every bank in use that the worker read.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@
 #define OLD         (BANK_COUNT + 2) /* current before the section: one spare bank is left */
 #define BANKS_OFF   ((sizeof(struct control) + 4095) & ~(size_t)4095)
 #define SIZE        (BANKS_OFF + 4096 * (BANK_COUNT + 2))
-#define STEP_BUDGET 120000 /* about 5 s */
+#define STEP_BUDGET 60000 /* about 3 s a case */
 
 static struct control *control_of(void *shared)
 {
@@ -144,9 +145,87 @@ static bool holds_banks(void *shared, bool finished)
     return ok;
 }
 
+/* --- a canary: offered, ended, ended by a flip --- */
+
+#define CANARY_SHARE 500
+
+static bool canary_fill(void *shared)
+{
+    char snapshot[SNAPSHOT];
+    unsigned holder;
+    int bank;
+
+    memset(snapshot, OLD + 1, sizeof snapshot);
+    bank = bank_reserve(banks_of(shared), control_of(shared), sizeof snapshot, OLD + 1, &holder);
+    if (bank < 0)
+        return false;
+    bank_fill(banks_of(shared), (unsigned)bank, snapshot, sizeof snapshot, OLD + 1);
+    bank_offer(banks_of(shared), (unsigned)bank, CANARY_SHARE, 7);
+    return true;
+}
+
+static void offer(void *shared)
+{
+    if (!canary_fill(shared))
+        memset(shared, 0, SIZE);
+}
+
+static bool holds_offer(void *shared, bool finished)
+{
+    struct bank_zone *z = banks_of(shared);
+    struct bank_canary c = bank_canary(z);
+    bool ok = say(whole(bank_current(z), OLD), "the current one was touched");
+
+    ok &= say(c.ref.data != NULL || !finished, "the canary is not there");
+    ok &=
+        say(c.ref.data == NULL || (whole(c.ref, OLD + 1) && c.share == CANARY_SHARE && c.seed == 7),
+            "the canary is torn");
+    ok &= say(whole(bank_of(z, HELD), HELD), "a bank with a bit was touched");
+    /* The successor ends it and goes on. */
+    bank_withdraw(z);
+    slot_reap(&control_of(shared)->slots[1], SLOT_EMPTY);
+    slot_reap(&control_of(shared)->slots[2], SLOT_EMPTY);
+    ok &= say(publish(shared, bank_newest(z) + 1) == 0, "the successor's publication");
+    ok &= say(bank_canary(z).ref.data == NULL, "a canary nobody offered");
+    return ok;
+}
+
+static void reset_canary(void *shared)
+{
+    reset(shared);
+    slot_reap(&control_of(shared)->slots[2], SLOT_EMPTY);
+    slot_hold(&control_of(shared)->slots[1], OLD, bank_bit(bank_of(banks_of(shared), HELD).bank));
+    if (!canary_fill(shared))
+        fprintf(stderr, "kill_bank: cannot prepare the canary\n");
+}
+
+/* It comes into force: a copy with a number of its own, then the canary's end. */
+static void promote(void *shared)
+{
+    if (publish(shared, OLD + 2) != 0)
+        memset(shared, 0, SIZE);
+    bank_withdraw(banks_of(shared));
+}
+
+static bool holds_promotion(void *shared, bool finished)
+{
+    struct bank_zone *z = banks_of(shared);
+    struct bank_ref now = bank_current(z), canary = bank_canary(z).ref;
+    bool flipped = whole(now, OLD + 2), ok;
+
+    ok = say(flipped || (!finished && whole(now, OLD)), "current is torn");
+    ok &= say(canary.data == NULL || !flipped, "a canary beside what it became");
+    ok &= say(canary.data != NULL || flipped, "the canary is gone before it is in force");
+    ok &= say(canary.data == NULL || whole(canary, OLD + 1), "the canary is torn");
+    ok &= say(whole(bank_of(z, OLD + 1), OLD + 1), "the canary's bank was touched");
+    return ok;
+}
+
 int main(void)
 {
     static const struct kill_case cases[] = {{"bank_publish", reset, section, holds},
+                                             {"bank_offer", reset, offer, holds_offer},
+                                             {"promotion", reset_canary, promote, holds_promotion},
                                              {"slot_hold", reset, hold, holds_banks}};
     void *shared = kill_memory(SIZE);
     struct kill_report r;

@@ -296,7 +296,7 @@ static void status_line(struct buf *out, const char *name, struct slice text)
 
 static void print_status(const struct options *o, const json_t *doc, struct buf *out)
 {
-    const json_t *d = json_object_get(doc, "data"), *l, *differs;
+    const json_t *d = json_object_get(doc, "data"), *l, *differs, *canary;
     struct table_style style = {!option_given(o, OPT_NO_HEADER), want_colour()};
     struct buf line = {0};
     size_t i;
@@ -310,6 +310,15 @@ static void print_status(const struct options *o, const json_t *doc, struct buf 
                (long long)json_integer_value(json_object_get(doc, "generation")),
                text_of(d, "config_loaded"));
     status_line(out, "config", buf_view(&line));
+    canary = json_object_get(d, "canary");
+    if (json_is_object(canary)) {
+        buf_clear(&line);
+        buf_printf(&line, "generation %lld serves %g%% of the buyers since %s",
+                   (long long)json_integer_value(json_object_get(canary, "generation")),
+                   json_number_value(json_object_get(canary, "share")) * 100,
+                   text_of(canary, "since"));
+        status_line(out, "canary", buf_view(&line));
+    }
     differs = json_object_get(d, "config_differs_from_file");
     if (json_is_object(differs)) {
         buf_clear(&line);
@@ -485,6 +494,9 @@ static void print_for_people(const struct options *o, const json_t *doc, struct 
         print_taken(doc, view, true, out);
     } else if (strcmp(view, "rollback") == 0 && !option_given(o, OPT_FIELDS)) {
         print_taken(doc, view, false, out);
+    } else if ((strcmp(view, "promote") == 0 || strcmp(view, "canary") == 0) &&
+               !option_given(o, OPT_FIELDS)) {
+        print_taken(doc, view, strcmp(view, "canary") == 0, out);
     } else if (strcmp(view, "change") == 0 && !option_given(o, OPT_FIELDS)) {
         print_change(doc, out);
     } else if (strcmp(view, "upgrade") == 0 && !option_given(o, OPT_FIELDS)) {

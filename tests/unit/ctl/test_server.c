@@ -35,12 +35,14 @@ static bool stop_fast;
 static ctl_reload_fn *reload_done;
 static void *reload_request;
 static uint64_t reload_wait, rollback_to;
+static uint32_t share;
 
 static void op_reload(void *arg, const struct ctl_order *order, ctl_reload_fn *done, void *request)
 {
     (void)arg;
     reload_wait = order->wait_ns;
     rollback_to = order->generation;
+    share = order->share;
     reload_done = done;
     reload_request = request;
 }
@@ -87,9 +89,19 @@ static unsigned op_generations(void *arg, struct ctl_generation *out, unsigned m
 {
     (void)arg;
     (void)max;
-    out[0] =
-        (struct ctl_generation){7, 7, 2, "current", "rollback", "too slow", "a, b", false, NULL};
-    out[1] = (struct ctl_generation){6, 4, 1, "kept", "file", "", "", true, NULL};
+    out[0] = (struct ctl_generation){.generation = 7,
+                                     .first = 7,
+                                     .state = "current",
+                                     .origin = "rollback",
+                                     .reason = "too slow",
+                                     .changes = "a, b"};
+    out[1] = (struct ctl_generation){.generation = 6,
+                                     .first = 4,
+                                     .state = "kept",
+                                     .origin = "file",
+                                     .reason = "",
+                                     .changes = "",
+                                     .of_file = true};
     return 2;
 }
 
@@ -109,6 +121,9 @@ static const struct ctl_ops ops = {
     .busy = op_busy,
     .reload = op_reload,
     .rollback = op_reload,
+    .canary = op_reload,
+    .promote = op_reload,
+    .share = op_reload,
     .generations = op_generations,
     .stop = op_stop,
     .drain = op_drain,
@@ -438,6 +453,35 @@ static void test_reload_after_drain(void **state)
 
 /* A client that leaves, or the server's end, while a request is with the master: nothing is left
  * over (AddressSanitizer looks on). */
+static void test_rollback(void **state)
+{
+    int fd = dial();
+    struct ctl_reload_result res = result(true);
+    json_t *doc;
+
+    (void)state;
+    start_reload(fd, "{\"v\":1,\"argv\":[\"config\",\"rollback\",\"4\"]}\n");
+    assert_int_equal(rollback_to, 6); /* by the number that it had at first */
+    reload_done(reload_request, &res);
+    doc = hear(fd);
+    assert_string_equal(schema(doc), "rushgate.rollback/1");
+    json_decref(doc);
+    expect_error(ask(fd, "{\"v\":1,\"argv\":[\"config\",\"rollback\",\"7\"]}\n"), "refused");
+    expect_error(ask(fd, "{\"v\":1,\"argv\":[\"config\",\"rollback\",\"5\"]}\n"), "not_found");
+    expect_error(ask(fd, "{\"v\":1,\"argv\":[\"config\",\"promote\"]}\n"), "refused");
+    expect_error(ask(fd, "{\"v\":1,\"argv\":[\"config\",\"canary\",\"101%\"]}\n"), "usage");
+    doc = ask(fd, "{\"v\":1,\"argv\":[\"show\",\"generations\"]}\n");
+    assert_int_equal(json_array_size(json_object_get(doc, "data")), 2);
+    json_decref(doc);
+    start_reload(fd, "{\"v\":1,\"argv\":[\"reload\"],\"flags\":{\"canary\":\"2.5%\"}}\n");
+    assert_int_equal(share, 250);
+    reload_done(reload_request, &res);
+    doc = hear(fd);
+    assert_string_equal(schema(doc), "rushgate.canary/1");
+    json_decref(doc);
+    close(fd);
+}
+
 static void test_client_leaves_early(void **state)
 {
     struct ctl_reload_result res = result(true);
@@ -560,6 +604,7 @@ int main(void)
         TEST(test_reload),        TEST(test_client_leaves_early), TEST(test_stop_drain_reopen),
         TEST(test_no_box_office), TEST(test_too_many_clients),    TEST(test_half_close),
         TEST(test_listen),        TEST(test_reload_after_drain),  TEST(test_listen_for),
+        TEST(test_rollback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

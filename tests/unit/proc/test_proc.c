@@ -22,7 +22,9 @@
 #include <arpa/inet.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "proc/canary.h"
 #include "proc/channel.h"
 #include "proc/child.h"
 #include "proc/listeners.h"
@@ -468,9 +470,44 @@ static void test_notify_reaches_the_manager(void **state)
     unlink(at.sun_path);
 }
 
+static bool judged(uint64_t requests, uint64_t errors, uint64_t p99_ns, uint64_t age_ns,
+                   bool *promote)
+{
+    static const struct conf_canary rule = {.min_requests = 100,
+                                            .max_error_increase_percent = 1,
+                                            .p99_percent = 200,
+                                            .promote_after_ms = 1000};
+    const struct canary_side side[METRIC_SIDES] = {
+        [SIDE_STABLE] = {.requests = 1000, .errors = 20, .p99_ns = 10 * NS_PER_MS},
+        [SIDE_CANARY] = {.requests = requests, .errors = errors, .p99_ns = p99_ns},
+    };
+    struct buf why = {0};
+    bool ends = canary_judge(&rule, side, age_ns, promote, &why);
+
+    assert_int_equal(ends, why.n > 0);
+    buf_free(&why);
+    return ends;
+}
+
+static void test_canary_rule(void **state)
+{
+    bool promote;
+
+    (void)state;
+    /* Too few say nothing, however bad they are. */
+    assert_false(judged(99, 99, NS_PER_S, 2 * NS_PER_S, &promote));
+    /* 2 % fail on the other side: up to 3 % is no reason. */
+    assert_false(judged(100, 3, 20 * NS_PER_MS, 0, &promote));
+    assert_true(judged(100, 4, NS_PER_MS, 0, &promote) && !promote);
+    assert_true(judged(100, 0, 21 * NS_PER_MS, 2 * NS_PER_S, &promote) && !promote);
+    assert_false(judged(100, 0, 20 * NS_PER_MS, NS_PER_S - 1, &promote));
+    assert_true(judged(100, 0, 20 * NS_PER_MS, NS_PER_S, &promote) && promote);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_canary_rule),
         cmocka_unit_test(test_channel_keeps_messages_whole),
         cmocka_unit_test_setup_teardown(test_pidfile_has_one_holder, setup, teardown),
         cmocka_unit_test_setup_teardown(test_orphans_are_found_and_ended, setup, teardown),

@@ -217,7 +217,7 @@ static void test_publish_refuses(void **state)
     assert_int_equal(publish(f, 5, &holder), 0);
     assert_int_equal(publish(f, 5, &holder), -EINVAL);
     assert_int_equal(publish(f, 4, &holder), -EINVAL);
-    assert_int_equal(publish(f, UINT64_C(1) << 56, &holder), -EINVAL);
+    assert_int_equal(publish(f, UINT64_C(1) << 42, &holder), -EINVAL);
     assert_true(snapshot_is(bank_current(f->banks), 5));
 }
 
@@ -281,6 +281,54 @@ static void test_kept_banks_are_not_reused(void **state)
     assert_int_equal(in_use(f), bank_bit(bank_current(f->banks).bank));
 }
 
+static void offer(struct fixture *f, uint64_t generation, uint32_t share)
+{
+    uint64_t words[SNAPSHOT_WORDS];
+    unsigned holder;
+    int bank = bank_reserve(f->banks, f->control, sizeof words, generation, &holder);
+
+    assert_true(bank >= 0);
+    for (unsigned i = 0; i < SNAPSHOT_WORDS; i++)
+        words[i] = generation;
+    bank_fill(f->banks, (unsigned)bank, words, sizeof words, generation);
+    bank_offer(f->banks, (unsigned)bank, share, 77);
+}
+
+static void test_canary_stands_beside_the_current(void **state)
+{
+    struct fixture *f = *state;
+    struct slot *s = &f->control->slots[0];
+    struct bank_canary c;
+    unsigned holder, bank;
+
+    assert_null(bank_canary(f->banks).ref.data);
+    assert_int_equal(publish(f, 1, &holder), 0);
+    slot_claim(s, 1, 0);
+    offer(f, 2, 500);
+    c = bank_canary(f->banks);
+    bank = c.ref.bank;
+    assert_true(snapshot_is(c.ref, 2) && c.share == 500 && c.seed == 77);
+    assert_true(snapshot_is(bank_current(f->banks), 1));
+    assert_int_equal(bank_newest(f->banks), 2);
+    assert_int_equal(publish(f, 2, &holder), -EINVAL);
+    bank_offer(f->banks, bank, BANK_SHARE_ALL, 77);
+    assert_int_equal(bank_canary(f->banks).share, BANK_SHARE_ALL);
+    /* A worker took it into use and still has a request on it when it ends. */
+    slot_hold(s, 2, bank_bit(bank) | bank_bit(bank_current(f->banks).bank));
+    bank_withdraw(f->banks);
+    assert_null(bank_canary(f->banks).ref.data);
+    assert_int_equal(bank_newest(f->banks), 2);
+    slot_hold(s, 2, bank_bit(bank_current(f->banks).bank));
+    assert_true(in_use(f) & bank_bit(bank)); /* until it moves on, by its number */
+    assert_int_equal(publish(f, 3, &holder), 0);
+    slot_hold(s, 3, bank_bit(bank_current(f->banks).bank));
+    assert_false(in_use(f) & bank_bit(bank));
+    /* What was passed by a publication is no canary, whatever the word says. */
+    offer(f, 4, 1);
+    assert_int_equal(publish(f, 5, &holder), 0);
+    assert_null(bank_canary(f->banks).ref.data);
+}
+
 #define BIG (8u << 20)
 
 static size_t blocks(int fd)
@@ -340,7 +388,8 @@ struct reader {
     struct fixture *f;
     struct slot *slot;
     uint64_t random;
-    struct bank_ref current, request[REQUESTS]; /* data NULL: no request */
+    struct bank_ref current, canary, request[REQUESTS]; /* data NULL: none */
+    uint64_t newest;                                    /* generation that it took into use */
     unsigned long reads, torn;
 };
 
@@ -358,6 +407,8 @@ static uint64_t banks_of(const struct reader *r)
 {
     uint64_t banks = bank_bit(r->current.bank);
 
+    if (r->canary.data != NULL)
+        banks |= bank_bit(r->canary.bank);
     for (unsigned i = 0; i < REQUESTS; i++)
         if (r->request[i].data != NULL)
             banks |= bank_bit(r->request[i].bank);
@@ -368,20 +419,25 @@ static uint64_t banks_of(const struct reader *r)
  * only then does the slot say what is held. */
 static void reader_turn(struct reader *r)
 {
-    struct bank_ref now = bank_current(r->f->banks);
+    struct bank_ref canary = bank_canary(r->f->banks).ref, now = bank_current(r->f->banks);
     struct bank_ref *request = &r->request[draw(&r->random) % REQUESTS];
 
     r->torn += !snapshot_is(now, now.generation) || now.generation < r->current.generation;
-    if (draw(&r->random) % 4 == 0)
+    r->torn += canary.data != NULL && !snapshot_is(canary, canary.generation);
+    if (draw(&r->random) % 4 == 0) {
         r->current = now;
+        r->canary = canary;
+    }
+    r->newest = r->current.generation > r->newest ? r->current.generation : r->newest;
+    r->newest = r->canary.generation > r->newest ? r->canary.generation : r->newest;
     if (request->data == NULL)
-        *request = r->current;
+        *request = r->canary.data != NULL && draw(&r->random) % 2 ? r->canary : r->current;
     else if (draw(&r->random) % 8 == 0)
         request->data = NULL;
     for (unsigned i = 0; i < REQUESTS; i++)
         r->torn +=
             r->request[i].data != NULL && !snapshot_is(r->request[i], r->request[i].generation);
-    slot_hold(r->slot, r->current.generation, banks_of(r));
+    slot_hold(r->slot, r->newest, banks_of(r));
     r->reads++;
 }
 
@@ -390,11 +446,27 @@ static void *reader_main(void *arg)
     struct reader *r = arg;
 
     r->current = bank_current(r->f->banks);
-    slot_hold(r->slot, r->current.generation, banks_of(r));
+    r->newest = r->current.generation;
+    slot_hold(r->slot, r->newest, banks_of(r));
     while (!atomic_load_explicit(&readers_stop, memory_order_relaxed))
         reader_turn(r);
     slot_hold(r->slot, UINT64_MAX, 0);
     return NULL;
+}
+
+static int try_offer(struct fixture *f, uint64_t generation)
+{
+    uint64_t words[SNAPSHOT_WORDS];
+    unsigned holder;
+    int bank = bank_reserve(f->banks, f->control, sizeof words, generation, &holder);
+
+    if (bank < 0)
+        return bank;
+    for (unsigned i = 0; i < SNAPSHOT_WORDS; i++)
+        words[i] = generation;
+    bank_fill(f->banks, (unsigned)bank, words, sizeof words, generation);
+    bank_offer(f->banks, (unsigned)bank, 500, generation);
+    return 0;
 }
 
 static void test_readers_never_see_a_torn_snapshot(void **state)
@@ -413,7 +485,9 @@ static void test_readers_never_see_a_torn_snapshot(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, reader_main, &readers[i]), 0);
     }
     for (unsigned tries = 0; done < PUBLICATIONS && tries < 100 * PUBLICATIONS; tries++) {
-        int rc = publish(f, g + 1, &holder);
+        int rc = tries % 3 == 1 ? try_offer(f, g + 1) : publish(f, g + 1, &holder);
+        if (tries % 7 == 0)
+            bank_withdraw(f->banks);
         if (rc == 0) {
             g++;
             done++;
@@ -446,6 +520,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_slow_reader_keeps_one_bank, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_banks_are_not_reused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_of_spare_banks_goes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_canary_stands_beside_the_current, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unpublished_bank_is_spare, setup, teardown),
         cmocka_unit_test_setup_teardown(test_readers_never_see_a_torn_snapshot, setup, teardown),
     };
