@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "conf/edit.h"
 #include "conf/tree.h"
 
@@ -33,21 +34,9 @@ static char *name_beside(const char *path)
     return out;
 }
 
-static int write_all(int fd, struct slice text)
-{
-    while (text.n > 0) {
-        ssize_t n = write(fd, text.p, text.n);
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n > 0)
-            text = slice_of(text.p + n, text.n - (size_t)n);
-    }
-    return 0;
-}
-
 static int fill_file(int fd, struct slice text, const struct stat *as)
 {
-    int rc = write_all(fd, text);
+    int rc = file_write_all(fd, text);
 
     if (rc == 0 && (fchown(fd, as->st_uid, as->st_gid) < 0 || fchmod(fd, as->st_mode & 07777) < 0 ||
                     fsync(fd) < 0))
@@ -69,7 +58,7 @@ static int replace_file(const char *path, struct slice text, const struct stat *
         close(fd);
     }
     free(name);
-    return rc;
+    return rc < 0 ? rc : file_sync_directory(path);
 }
 
 /* Is the file what it was when it was loaded? Its state goes to *st. */

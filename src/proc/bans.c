@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 
@@ -23,54 +24,11 @@
 
 /* --- the file --- */
 
-static int write_all(int fd, struct slice text)
-{
-    while (text.n > 0) {
-        ssize_t n = write(fd, text.p, text.n);
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n > 0)
-            text = slice_of(text.p + n, text.n - (size_t)n);
-    }
-    return fsync(fd) < 0 ? -errno : 0;
-}
-
-static int sync_directory(const char *path)
-{
-    char dir[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    int fd, rc;
-
-    snprintf(dir, sizeof dir, "%.*s", slash != NULL ? (int)(slash + 1 - path) : 1,
-             slash != NULL ? path : ".");
-    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    rc = fsync(fd) < 0 ? -errno : 0;
-    close(fd);
-    return rc;
-}
-
-/* Others may write in the directory: nothing that lies there already is followed or kept open. */
 static int replace_file(const char *path, struct slice text)
 {
-    char temporary[PATH_MAX];
-    int fd, rc;
+    int rc = file_prepare(path, text);
 
-    if (snprintf(temporary, sizeof temporary, "%s.new", path) >= (int)sizeof temporary)
-        return -ENAMETOOLONG;
-    if (unlink(temporary) < 0 && errno != ENOENT)
-        return -errno;
-    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return -errno;
-    rc = write_all(fd, text);
-    close(fd);
-    if (rc == 0 && rename(temporary, path) < 0)
-        rc = -errno;
-    if (rc < 0)
-        unlink(temporary);
-    return rc < 0 ? rc : sync_directory(path);
+    return rc < 0 ? rc : file_commit(path);
 }
 
 /* The whole file. 0, -ENOENT, another -errno. */
@@ -151,7 +109,7 @@ int bans_list(const struct bans *b)
 
     if (fd < 0)
         return -errno;
-    rc = b->saved.failed ? -ENOMEM : write_all(fd, buf_view(&b->saved));
+    rc = b->saved.failed ? -ENOMEM : file_write_all(fd, buf_view(&b->saved));
     if (rc == 0)
         return fd;
     close(fd);

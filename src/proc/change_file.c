@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "proc/change_set.h"
 
 #define STATE_VERSION  1
@@ -38,85 +39,15 @@ static json_t *to_json(const struct change_set *s)
                      "changes", rows);
 }
 
-static void new_name(const char *path, struct buf *out)
-{
-    buf_printf(out, "%s.new", path);
-}
-
-static int write_all(int fd, const char *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t done = write(fd, p, n);
-        if (done < 0 && errno != EINTR)
-            return -errno;
-        if (done > 0) {
-            p += done;
-            n -= (size_t)done;
-        }
-    }
-    return fsync(fd) < 0 ? -errno : 0;
-}
-
 int change_file_prepare(const char *path, const struct change_set *s)
 {
-    struct buf name = {0};
     json_t *document = to_json(s);
     char *text = document != NULL ? json_dumps(document, JSON_INDENT(1)) : NULL;
-    int fd = -1, rc = text == NULL ? -ENOMEM : 0;
+    int rc = text != NULL ? file_prepare(path, slice_str(text)) : -ENOMEM;
 
-    new_name(path, &name);
-    if (rc == 0) {
-        unlink(buf_cstr(&name)); /* of a master that was killed here */
-        fd = open(buf_cstr(&name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        rc = fd < 0 ? -errno : write_all(fd, text, strlen(text));
-    }
-    if (fd >= 0)
-        close(fd);
-    if (fd >= 0 && rc < 0)
-        unlink(buf_cstr(&name));
     free(text);
     json_decref(document);
-    buf_free(&name);
     return rc;
-}
-
-/* The rename itself is to outlive a crash of the machine. */
-static void sync_directory(const char *path)
-{
-    char *copy = strdup(path), *slash = copy != NULL ? strrchr(copy, '/') : NULL;
-    int fd;
-
-    if (slash != NULL) {
-        *slash = '\0';
-        fd = open(slash == copy ? "/" : copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd >= 0) {
-            (void)fsync(fd);
-            close(fd);
-        }
-    }
-    free(copy);
-}
-
-int change_file_commit(const char *path)
-{
-    struct buf name = {0};
-    int rc;
-
-    new_name(path, &name);
-    rc = rename(buf_cstr(&name), path) < 0 ? -errno : 0;
-    if (rc == 0)
-        sync_directory(path);
-    buf_free(&name);
-    return rc;
-}
-
-void change_file_abort(const char *path)
-{
-    struct buf name = {0};
-
-    new_name(path, &name);
-    unlink(buf_cstr(&name));
-    buf_free(&name);
 }
 
 /* --- reading --- */

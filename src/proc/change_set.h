@@ -47,13 +47,10 @@ struct conf_overlay change_set_overlay(const struct change_set *s, struct conf_r
 /* --- the state file: {"version":1,"last_id":N,"changes":[{...}]} --- */
 
 /*
- * Writes path.new and fsyncs it; change_file_commit puts it in the place of path, change_file_abort
- * removes it. 0 or -errno, nothing being left behind.
+ * As file_prepare: what it writes waits for file_commit or file_abort.
  */
 int change_file_prepare(const char *path, const struct change_set *s)
     __attribute__((warn_unused_result));
-int change_file_commit(const char *path) __attribute__((warn_unused_result));
-void change_file_abort(const char *path);
 
 /* False with a message in why: there is a file, but it cannot be used. No file is an empty set. */
 bool change_file_read(const char *path, struct change_set *out, struct buf *why)

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "proc/changes_int.h"
 #include "proc/master.h"
@@ -53,7 +54,7 @@ static void audit_ended(struct master *m)
 void changes_commit(struct master *m)
 {
     struct changes *ch = &m->changes;
-    int rc = ch->has_pending && ch->has_file ? change_file_commit(state_file(m)) : 0;
+    int rc = ch->has_pending && ch->has_file ? file_commit(state_file(m)) : 0;
 
     if (!ch->has_pending)
         return;
@@ -75,7 +76,7 @@ void changes_write_again(struct master *m)
     struct changes *ch = &m->changes;
 
     if (!ch->stale || ch->has_pending || change_file_prepare(state_file(m), &ch->now) < 0 ||
-        change_file_commit(state_file(m)) < 0)
+        file_commit(state_file(m)) < 0)
         return;
     ch->stale = false;
     log_notice("the state file %s is up to date again", state_file(m));
@@ -86,7 +87,7 @@ void changes_abort(struct master *m)
     struct changes *ch = &m->changes;
 
     if (ch->has_file)
-        change_file_abort(state_file(m));
+        file_abort(state_file(m));
     if (ch->has_pending)
         ch->stale = ch->was_stale;
     change_set_fini(&ch->pending);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "proc/change_set.h"
 
 static uint32_t put(struct change_set *s, const char *path, const char *value, uint64_t until)
@@ -87,10 +88,10 @@ static void test_file(void **state)
     assert_int_equal(change_file_prepare(p->file, &s), 0);
     assert_true(change_file_read(p->file, &back, &why)); /* not before the commit */
     assert_int_equal(back.n, 0);
-    assert_int_equal(change_file_commit(p->file), 0);
+    assert_int_equal(file_commit(p->file), 0);
     change_set_remove(&s, 1);
     assert_int_equal(change_file_prepare(p->file, &s), 0);
-    change_file_abort(p->file);
+    file_abort(p->file);
     assert_true(change_file_read(p->file, &back, &why));
     assert_int_equal(back.n, 2);
     assert_int_equal(back.last_id, 2);
@@ -114,7 +115,7 @@ static void test_torn_file(void **state)
     put(&s, "a", "1", 0);
     put(&s, "b", "2", 3);
     assert_int_equal(change_file_prepare(p->file, &s), 0);
-    assert_int_equal(change_file_commit(p->file), 0);
+    assert_int_equal(file_commit(p->file), 0);
     change_set_fini(&s);
     assert_int_equal(stat(p->file, &st), 0);
     for (off_t n = st.st_size - 1; n >= 0; n--) {
@@ -135,7 +136,7 @@ static void test_not_ours(void **state)
     char other[128];
 
     assert_int_equal(change_file_prepare(p->file, &s), 0);
-    assert_int_equal(change_file_commit(p->file), 0);
+    assert_int_equal(file_commit(p->file), 0);
     assert_true(change_file_read(p->file, &back, &why));
     assert_int_equal(chmod(p->file, 0620), 0);
     assert_false(change_file_read(p->file, &back, &why));
