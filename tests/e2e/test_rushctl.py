@@ -3,13 +3,14 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 
 import pytest
 
-from gateway import BUILD, wait_for
+from gateway import BUILD, free_port, wait_for
 
 
 def rushctl(*words):
@@ -281,3 +282,46 @@ def test_socket_takes_nonsense(shared):
             if answer:
                 assert "error" in json.loads(answer)
     assert shared.ctl_json("status")["data"]["state"] == "running"
+
+
+def rates_by_view():
+    """The rates that columns.def declares; what a command shows must have them."""
+    with open(os.path.join(os.path.dirname(__file__), "../../src/ctl/columns.def"), encoding="utf-8") as f:
+        rows = re.findall(r'^COLUMN\("(\w+)", "(\w+)", "[^"]*", RATE,', f.read(), re.M)
+    return {view: [field for v, field in rows if v == view] for view, _ in rows}
+
+
+@pytest.fixture
+def busy(make_gateway):
+    """Something to show in every view that has rates."""
+    g = make_gateway({
+        "limits": {"many": {"key": "constant", "rate": "1000/s"}},
+        "redis": {"servers": [f"127.0.0.1:{free_port()}"]},
+        "splits": {"colour": {"arms": {"A": {"weight": 1}, "B": {"weight": 1}}}},
+    })
+    g.config["upstreams"]["boxoffice"]["concurrency"] = {"mode": "fixed", "max": 100}
+    g.config["routes"].append({"name": "hit", "match": {"path": "/hit"}, "limits": ["many"],
+                               "split": "colour", "respond": {"status": 200}})
+    g.write_config()
+    g.start()
+    g.create_event("seen")
+    g.ctl("ban", "add", "203.0.113.1")
+    return g
+
+
+def test_watch_shows_every_rate(busy):
+    views = rates_by_view()
+    assert len(views) >= 7
+    for view, fields in views.items():
+        watch = subprocess.Popen([os.path.join(BUILD, "rushctl"), "-s", busy.path("run", "rushgate.sock"),
+                                  "--json", "--watch=0.1", "show", view], stdout=subprocess.PIPE, text=True)
+        try:
+            first, second = (json.loads(watch.stdout.readline()) for _ in range(2))
+        finally:
+            watch.kill()
+            watch.wait()
+            watch.stdout.close()
+        assert first["data"] and second["data"], view
+        for field in fields:
+            assert [row[field] for row in first["data"]] == [None] * len(first["data"]), (view, field)
+            assert all(row[field] >= 0 for row in second["data"]), (view, field)

@@ -35,6 +35,22 @@ static const struct column *column_find(const char *view, struct slice field)
     return NULL;
 }
 
+const char *table_first_field(const char *view)
+{
+    for (size_t i = 0; i < COLUMNS_N; i++)
+        if (strcmp(columns[i].view, view) == 0)
+            return columns[i].field;
+    return NULL;
+}
+
+const char *table_rate(const char *view, unsigned n)
+{
+    for (size_t i = 0; i < COLUMNS_N; i++)
+        if (strcmp(columns[i].view, view) == 0 && columns[i].kind == RATE && n-- == 0)
+            return columns[i].field;
+    return NULL;
+}
+
 /* --- text --- */
 
 /* Code point of a sequence that utf8_len found well-formed. */

@@ -21,6 +21,11 @@ struct table_style {
 void table_write(struct buf *out, const char *view, const json_t *rows, const char *fields,
                  const struct table_style *style);
 
+/* The first field of the view, NULL for a view without columns; and its n-th field that is a rate,
+ * NULL when there are no more. */
+const char *table_first_field(const char *view);
+const char *table_rate(const char *view, unsigned n);
+
 /* A value as a cell shows it. */
 void table_cell(struct buf *out, const char *view, const char *field, const json_t *value);
 

@@ -11,56 +11,84 @@
 
 #include "base/clock.h"
 #include "output.h"
+#include "table.h"
 
 #define ANSWER_NS (10 * NS_PER_S)
 
-/* Counters that become rates, and what tells one row from another. */
+/* Views whose first field does not tell one row from another: what does with it. */
 static const struct {
-    const char *view, *row, *counter, *rate;
-} rates[] = {
-    {"routes", "route", "requests", "requests_per_s"},
-    {"split", "label", "requests", "requests_per_s"},
-    {"sales", "event", "sold_total", "sold_per_s"},
-    {"bans", "ban", "hits", "hits_per_s"},
+    const char *view, *field;
+} second_keys[] = {
+    {"concurrency", "worker"},
+    {"split", "arm"},
 };
 
-static const json_t *same_row(const json_t *rows, const char *key, const char *name)
+static const char *second_key(const char *view)
+{
+    for (unsigned i = 0; i < sizeof second_keys / sizeof *second_keys; i++)
+        if (strcmp(second_keys[i].view, view) == 0)
+            return second_keys[i].field;
+    return NULL;
+}
+
+static bool agree(const json_t *a, const json_t *b, const char *field)
+{
+    return field == NULL || json_equal(json_object_get(a, field), json_object_get(b, field));
+}
+
+static const json_t *same_row(const char *view, const json_t *rows, const json_t *as)
 {
     size_t i;
     const json_t *row;
 
     json_array_foreach(rows, i, row)
     {
-        const char *other = json_string_value(json_object_get(row, key));
-        if (other != NULL && name != NULL && strcmp(other, name) == 0)
+        if (agree(row, as, table_first_field(view)) && agree(row, as, second_key(view)))
             return row;
     }
     return NULL;
 }
 
-/* Adds rates to the rows that the answer before had too. A counter that went back began anew. */
+/* The counter behind rate "NAME_per_s": "NAME_total" where NAME itself is a gauge, else "NAME". */
+static const json_t *counter_of(const json_t *row, const char *rate)
+{
+    int n = (int)(strlen(rate) - strlen("_per_s"));
+    char name[64];
+    const json_t *counter;
+
+    snprintf(name, sizeof name, "%.*s_total", n, rate);
+    counter = json_object_get(row, name);
+    if (counter != NULL)
+        return counter;
+    snprintf(name, sizeof name, "%.*s", n, rate);
+    return json_object_get(row, name);
+}
+
+/* Null where there is nothing to compare with: a new row, or a counter that began anew. */
+static json_t *rate_of(const json_t *row, const json_t *old, const char *rate, double elapsed_s)
+{
+    json_int_t now = json_integer_value(counter_of(row, rate));
+    json_int_t then = json_integer_value(counter_of(old, rate));
+
+    if (old == NULL || now < then || elapsed_s <= 0)
+        return json_null();
+    return json_real((double)(now - then) / elapsed_s);
+}
+
+/* before: the answer before, or NULL. Which rates a view has, columns.def says. */
 static void add_rates(json_t *doc, const json_t *before, double elapsed_s)
 {
     char view[32];
+    const char *rate;
     json_t *row;
     size_t i;
 
     document_view(doc, view);
-    for (unsigned r = 0; r < sizeof rates / sizeof *rates; r++) {
-        if (strcmp(view, rates[r].view) != 0 || elapsed_s <= 0)
-            continue;
-        json_array_foreach(json_object_get(doc, "data"), i, row)
-        {
-            const char *name = json_string_value(json_object_get(row, rates[r].row));
-            const json_t *old = same_row(json_object_get(before, "data"), rates[r].row, name);
-            json_int_t now = json_integer_value(json_object_get(row, rates[r].counter));
-            json_int_t then = json_integer_value(json_object_get(old, rates[r].counter));
-            if (old != NULL && now >= then)
-                json_object_set_new(row, rates[r].rate,
-                                    json_real((double)(now - then) / elapsed_s));
-            else
-                json_object_set_new(row, rates[r].rate, json_null());
-        }
+    json_array_foreach(json_object_get(doc, "data"), i, row)
+    {
+        const json_t *old = same_row(view, json_object_get(before, "data"), row);
+        for (unsigned r = 0; (rate = table_rate(view, r)) != NULL; r++)
+            json_object_set_new(row, rate, rate_of(row, old, rate, elapsed_s));
     }
 }
 
