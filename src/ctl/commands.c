@@ -79,6 +79,30 @@ enum ctl_flag_id ctl_flag_by_name(const char *name)
     return (enum ctl_flag_id)i;
 }
 
+enum ctl_flag_id ctl_flag_by_letter(char letter)
+{
+    return letter == 'H' ? CTL_FLAG_HEADER : CTL_FLAG_COUNT;
+}
+
+bool ctl_flag_repeats(enum ctl_flag_id id)
+{
+    const char *metavar = ctl_flags[id].metavar;
+    size_t n = strlen(metavar);
+
+    return n > 3 && strcmp(metavar + n - 3, "...") == 0;
+}
+
+bool ctl_flag_take(struct ctl_invocation *inv, enum ctl_flag_id id, const char *value)
+{
+    inv->flag[id] = value;
+    if (!ctl_flag_repeats(id))
+        return true;
+    if (inv->many_n == CTL_MANY_MAX)
+        return false;
+    inv->many[inv->many_n++] = value;
+    return true;
+}
+
 bool ctl_command_takes(enum ctl_command_id id, enum ctl_flag_id flag)
 {
     return column_has(ctl_commands[id].flags, ' ', slice_str(ctl_flags[flag].name));

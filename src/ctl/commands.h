@@ -48,6 +48,7 @@ extern const struct ctl_command ctl_commands[CMD_COUNT];
 extern const struct ctl_flag ctl_flags[CTL_FLAG_COUNT];
 
 #define CTL_ARGS_MAX 16
+#define CTL_MANY_MAX 64
 
 /* A command with what was given to it. The strings are borrowed. */
 struct ctl_invocation {
@@ -55,6 +56,8 @@ struct ctl_invocation {
     const char *args[CTL_ARGS_MAX];
     unsigned args_n;
     const char *flag[CTL_FLAG_COUNT]; /* NULL: not given; "" a switch that was */
+    const char *many[CTL_MANY_MAX];   /* values of the flag that may be repeated, in order */
+    unsigned many_n;
 };
 
 /* What went wrong: a code of errors.def, a text and perhaps advice. */
@@ -66,6 +69,13 @@ void ctl_complaint_fini(struct ctl_complaint *c);
 
 /* Index of the flag of that name, or CTL_FLAG_COUNT. */
 enum ctl_flag_id ctl_flag_by_name(const char *name);
+/* The flag that a single letter stands for, or CTL_FLAG_COUNT. */
+enum ctl_flag_id ctl_flag_by_letter(char letter);
+/* Whether it may be given more than once. */
+bool ctl_flag_repeats(enum ctl_flag_id id);
+/* Takes a value of the flag. False: a repeated one has CTL_MANY_MAX already. */
+bool ctl_flag_take(struct ctl_invocation *inv, enum ctl_flag_id id, const char *value)
+    __attribute__((warn_unused_result));
 /* Whether the command takes the flag. */
 bool ctl_command_takes(enum ctl_command_id id, enum ctl_flag_id flag);
 

@@ -115,6 +115,15 @@ struct ctl_listener {
     char address[128];
 };
 
+/* A request that is asked about (explain). Strings are borrowed; NULL: not given. */
+struct ctl_question {
+    const char *method, *url;
+    const char *const *headers; /* "NAME: VALUE" */
+    unsigned headers_n;
+    const char *client, *identity, *body;
+    const char *generation; /* a number, "stable", "canary"; NULL: as a request now would meet */
+};
+
 /* What the master implements. All functions are there; none blocks longer than reading files. */
 struct ctl_ops {
     /*
@@ -175,6 +184,9 @@ struct ctl_ops {
     uint64_t (*ban_hits)(void *arg, const struct ban *ban, uint64_t *last_ns);
     /* Loads the files, without publishing anything, and calls done before it returns. */
     void (*diff)(void *arg, ctl_diff_fn *done, void *request);
+    /* Appends what the request would meet to out, a JSON object. -EINVAL: it is no request,
+     * -ENOENT: there is no such generation (both with a text), -ENOMEM. */
+    int (*explain)(void *arg, const struct ctl_question *q, struct buf *out, struct buf *why);
 };
 
 struct ctl_config {

@@ -148,7 +148,22 @@ static bool read_argv(json_t *request, const char **argv, unsigned max, unsigned
     return true;
 }
 
-/* Flags: {"wait":"30s","strict":true}. False with the name of one that is wrong. */
+/* ["A: 1","B: 2"], of a flag that may be repeated. */
+static bool read_many(const json_t *list, struct ctl_invocation *inv, enum ctl_flag_id f)
+{
+    const json_t *value;
+    size_t i;
+
+    json_array_foreach(list, i, value)
+    {
+        if (!json_is_string(value) || !ctl_flag_take(inv, f, json_string_value(value)))
+            return false;
+    }
+    return json_array_size(list) > 0;
+}
+
+/* Flags: {"wait":"30s","strict":true,"header":["A: 1"]}. False with the name of one that is wrong.
+ */
 static bool read_flags(json_t *request, struct ctl_invocation *inv, const char **wrong)
 {
     json_t *flags = json_object_get(request, "flags"), *value;
@@ -166,6 +181,11 @@ static bool read_flags(json_t *request, struct ctl_invocation *inv, const char *
         *wrong = name;
         if (f == CTL_FLAG_COUNT)
             return false;
+        if (ctl_flag_repeats(f)) {
+            if (!read_many(value, inv, f))
+                return false;
+            continue;
+        }
         is_switch = ctl_flags[f].metavar[0] == '\0';
         if (is_switch ? !json_is_boolean(value) : !json_is_string(value))
             return false;

@@ -3,6 +3,7 @@
  * Answers: header lines every answer carries, and refusals as problem+json (RFC 9457). Built in
  * scratch buffers of the gate; http_reply copies them.
  */
+#include "gate/explain_note.h"
 #include "gate/request.h"
 #include "http/problem.h"
 
@@ -25,6 +26,14 @@ static void common_headers(struct gate_request *q, struct buf *b)
     buf_slice(b, q->split_headers);
 }
 
+static void reply(struct gate_request *q, const struct http_answer *a)
+{
+    if (q->explain != NULL)
+        explain_answer(q, a);
+    else
+        http_reply(q->http, a);
+}
+
 void gate_answer_with(struct gate_request *q, struct http_answer *a)
 {
     struct buf *b = &q->gate->headers;
@@ -32,7 +41,7 @@ void gate_answer_with(struct gate_request *q, struct http_answer *a)
     common_headers(q, b);
     buf_slice(b, a->headers);
     a->headers = buf_view(b);
-    http_reply(q->http, a);
+    reply(q, a);
 }
 
 void gate_answer(struct gate_request *q, unsigned status, struct slice content_type,
@@ -51,6 +60,8 @@ enum phase_verdict gate_refuse_with(struct gate_request *q, const struct refusal
     struct http_answer a = {.status = why->status, .close = why->close};
 
     q->reason = why->reason;
+    if (q->explain != NULL)
+        explain_refusal(q, why);
     common_headers(q, &g->headers);
     buf_slice(&g->headers, why->headers);
     if (why->retry_after_s > 0) {
@@ -64,7 +75,7 @@ enum phase_verdict gate_refuse_with(struct gate_request *q, const struct refusal
     a.content_type = SLICE_LIT(HTTP_PROBLEM_TYPE);
     a.headers = buf_view(&g->headers);
     a.body = buf_view(&g->body);
-    http_reply(q->http, &a);
+    reply(q, &a);
     return PHASE_DONE;
 }
 

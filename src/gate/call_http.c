@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/ip.h"
+#include "gate/explain_note.h"
 #include "gate/request.h"
 #include "http/headers.h"
 
@@ -185,6 +186,8 @@ enum phase_verdict call_http_start(struct gate_request *q)
     };
     struct gate_call *c;
 
+    if (q->explain != NULL)
+        return explain_call(q);
     if (!pass_headers(q, &req))
         return gate_refuse(q, 503, "out-of-memory", SLICE_NONE);
     req.hash = balance_hash(q);

@@ -8,6 +8,7 @@
  * location.
  */
 #include "base/clock.h"
+#include "gate/explain_note.h"
 #include "gate/request.h"
 #include "rpc/status.h"
 #include "transcode/json_read.h"
@@ -278,9 +279,13 @@ enum phase_verdict call_rpc_start(struct gate_request *q)
     if (!body_is_json(q))
         return gate_refuse(q, 415, "unsupported-media-type",
                            SLICE_LIT("Send the body as application/json."));
+    if (q->explain != NULL && explain_body_unknown(q))
+        return explain_call(q);
     if (!transcode_request(q->info->schema, q->route->rpc, q->info->var_names, q->vars, q->vars_n,
                            q->http->query, q->http->body, &q->http->arena, &req.payload, &err))
         return refuse_transcoding(q, &err);
+    if (q->explain != NULL)
+        return explain_call(q);
     c = call_get(q, true, request_idempotent(q));
     if (c == NULL)
         return gate_refuse(q, 503, "out-of-memory", SLICE_NONE);

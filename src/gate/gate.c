@@ -31,7 +31,7 @@ static const struct conf_concurrency *concurrency_conf(const struct conf_root *r
                                  : &conf_routes(root)[i - root->upstreams.n].concurrency;
 }
 
-static void generation_free(struct gate *g, struct generation *gen)
+void generation_free(struct gate *g, struct generation *gen)
 {
     list_del(&gen->node);
     for (uint32_t i = 0; gen->upstreams != NULL && i < gen->root->upstreams.n; i++)
@@ -135,8 +135,7 @@ static struct http_limits limits_of(const struct conf_root *root)
     };
 }
 
-/* A generation of what is in the bank, ready to be used; NULL with *rc. */
-static struct generation *generation_new(struct gate *g, struct bank_ref ref, bool canary, int *rc)
+struct generation *generation_new(struct gate *g, struct bank_ref ref, bool canary, int *rc)
 {
     const struct conf_root *root = ref.data;
     struct generation *gen;

@@ -80,6 +80,29 @@ static void add_part(const struct gate_request *q, const struct conf_rate_limit 
     }
 }
 
+static void describe(const struct gate_request *q, const struct conf_route_limit *rl,
+                     struct text *t, struct offender *who)
+{
+    const struct conf_rate_limit *l = &conf_rate_limits(q->gen->root)[rl->limit];
+
+    t->n = 0;
+    for (unsigned i = 0; i < l->parts_n; i++) {
+        if (i > 0)
+            add(t, SLICE_LIT(", "));
+        add_part(q, l, &l->part[i], rl->var[i], t, who);
+    }
+}
+
+void limit_key_text(const struct gate_request *q, const struct conf_route_limit *rl,
+                    struct buf *out)
+{
+    struct offender who = {0};
+    struct text t;
+
+    describe(q, rl, &t, &who);
+    buf_add(out, t.p, t.n);
+}
+
 void limit_offended(const struct gate_request *q, const struct conf_route_limit *rl,
                     uint64_t fingerprint, uint64_t now_ns)
 {
@@ -89,15 +112,10 @@ void limit_offended(const struct gate_request *q, const struct conf_route_limit 
     struct text t;
     unsigned way;
 
-    if (!offenders_count(o, fingerprint, now_ns, &way))
+    if (q->explain != NULL || !offenders_count(o, fingerprint, now_ns, &way))
         return;
-    t.n = 0;
     memcpy(who.addr, q->client, sizeof(who.addr));
-    for (unsigned i = 0; i < l->parts_n; i++) {
-        if (i > 0)
-            add(&t, SLICE_LIT(", "));
-        add_part(q, l, &l->part[i], rl->var[i], &t, &who);
-    }
+    describe(q, rl, &t, &who);
     who.text = slice_of(t.p, t.n);
     offenders_describe(o, &who, way);
 }

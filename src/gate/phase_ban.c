@@ -4,6 +4,7 @@
  * there are no bans it is one load. Whoever is refused is told that, and nothing about why.
  */
 #include "base/clock.h"
+#include "gate/explain_note.h"
 #include "gate/request.h"
 #include "table/ban.h"
 
@@ -18,7 +19,10 @@ enum phase_verdict phase_ban(struct gate_request *q)
     now_ns = clock_real_ns();
     if (!ban_check(ctx->bans, q->client, q->identity, now_ns, &hit))
         return PHASE_NEXT;
-    ban_count(ctx->bans, ctx->worker, &hit, now_ns);
+    if (q->explain != NULL)
+        explain_ban(q, &hit);
+    else
+        ban_count(ctx->bans, ctx->worker, &hit, now_ns);
     metric_add(&ctx->metrics->counter[hit.identity ? METRIC_bans_identity : METRIC_bans_address],
                1);
     return gate_refuse(q, 403, "banned", SLICE_LIT("Requests of yours are not served."));

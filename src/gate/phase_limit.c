@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "gate/explain_note.h"
 #include "gate/limit_bucket.h"
 #include "gate/limit_group.h"
 #include "gate/request.h"
@@ -230,8 +231,32 @@ static enum phase_verdict refuse(struct gate_request *q, const struct asked *all
     return gate_refuse_with(q, &why);
 }
 
+/* For an explanation: the buckets of this host, and nothing is taken. */
+static bool look_only(struct gate_request *q, struct asked *all, unsigned first, unsigned end,
+                      uint64_t now_ns)
+{
+    bool ok = true;
+
+    for (unsigned i = first; i < end; i++) {
+        ok = limit_look(q->gate->ctx.limits.zone, &all->set.ask[i], now_ns) && ok;
+        explain_limit(q, all->route[i], &all->set.ask[i], now_ns);
+    }
+    return ok;
+}
+
+static bool take(struct gate_request *q, struct asked *all, uint64_t now_ns)
+{
+    if (q->explain != NULL)
+        return look_only(q, all, 0, all->set.enforced, now_ns);
+    return limit_group_take(q->gate, &all->set, now_ns);
+}
+
 static void watch(struct gate_request *q, struct asked *all, uint64_t now_ns)
 {
+    if (q->explain != NULL) {
+        look_only(q, all, all->set.enforced, all->set.n, now_ns);
+        return;
+    }
     for (unsigned i = all->set.enforced; i < all->set.n; i++) {
         bool ok = limit_group_watch(q->gate, &all->set, i, now_ns);
         count(q, all->set.conf[i], &all->set.ask[i], ok ? LIMIT_ALLOWED : LIMIT_SHADOW_DENIED);
@@ -252,7 +277,7 @@ enum phase_verdict phase_limit(struct gate_request *q)
     for (uint32_t i = 0; i < q->route->limits.n && i < CONF_ROUTE_LIMITS; i++)
         ask_add(q, &limits[i], &all);
     now_ns = clock_mono_ns();
-    if (!limit_group_take(q->gate, &all.set, now_ns)) {
+    if (!take(q, &all, now_ns)) {
         tell(q, &all);
         return refuse(q, &all, now_ns);
     }

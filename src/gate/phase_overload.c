@@ -9,12 +9,15 @@
  * After the rate limits and whatever answers by itself: those who are over their limit hear that,
  * and a cached answer needs no room. So a request that is refused here has spent its tokens.
  */
+#include "gate/explain_note.h"
 #include "gate/request.h"
 
 #define RETRY_AFTER_S 1
 
 bool overloaded(const struct gate_request *q)
 {
+    if (q->explain != NULL)
+        return explain_overloaded(q);
     return !concurrency_has_room(q->concurrency);
 }
 

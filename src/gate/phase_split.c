@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
+#include "gate/explain_note.h"
 #include "gate/request.h"
 #include "http/cookie.h"
 
@@ -62,7 +63,8 @@ static struct slice cookie_find(const struct gate_request *q, struct slice want)
 /* A fresh cookie, and the line that sets it. "" when memory is out: the next request gets one. */
 static struct slice cookie_new(struct gate_request *q, const struct conf_split *s)
 {
-    unsigned long long bits = random_next(&q->gate->ctx.loop->rng);
+    /* Nobody is given the cookie of an explanation. */
+    unsigned long long bits = q->explain == NULL ? random_next(&q->gate->ctx.loop->rng) : 0;
     struct slice name = conf_slice(q->gen->root, s->by_name), value;
     char age[32] = "";
 
@@ -148,6 +150,8 @@ enum phase_verdict phase_split(struct gate_request *q)
     q->arm_forced = q->arm != NULL;
     if (q->arm == NULL)
         q->arm = split_choose(root, s, key_of(q, s));
+    if (q->explain != NULL)
+        explain_split(q);
     redirect(q);
     tell(q);
     return PHASE_NEXT;

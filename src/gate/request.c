@@ -12,15 +12,17 @@
 #include "gate/request.h"
 
 #include "base/clock.h"
+#include "gate/explain_note.h"
 #include "http/problem.h"
 
 enum phase_stage { STAGE_HEADERS, STAGE_REQUEST };
 
 static const struct phase {
+    const char *name;
     enum phase_verdict (*run)(struct gate_request *q);
     enum phase_stage stage;
 } phases[] = {
-#define PHASE(name, stage, help) {phase_##name, STAGE_##stage},
+#define PHASE(name, stage, help) {#name, phase_##name, STAGE_##stage},
 #include "gate/phases.def"
 #undef PHASE
 };
@@ -30,11 +32,15 @@ static const struct phase {
 
 static enum phase_verdict run_phases(struct gate_request *q, enum phase_stage stage)
 {
+    const struct explanation *e = q->explain; /* q is gone once a phase has answered */
+
     for (unsigned i = 0; i < sizeof(phases) / sizeof(*phases); i++) {
         enum phase_verdict v;
         if (phases[i].stage != stage)
             continue;
         v = phases[i].run(q);
+        if (e != NULL)
+            explain_phase(q, phases[i].name, v);
         if (v != PHASE_NEXT)
             return v;
     }
@@ -172,7 +178,8 @@ static struct gate_request *request_new(struct gate *g, struct http_request *r)
 
 static void forget_headers(struct gate_request *q)
 {
-    struct gate_request fresh = {.http = q->http, .gate = q->gate, .gen = q->gen, .beside = true};
+    struct gate_request fresh = {
+        .http = q->http, .gate = q->gate, .gen = q->gen, .beside = true, .explain = q->explain};
 
     *q = fresh;
 }
@@ -194,6 +201,16 @@ static void choose_side(struct gate_request *q)
     client_address(q);
 }
 
+/* Who asks, and under which configuration. False when memory is out. */
+static bool understand(struct gate_request *q)
+{
+    read_headers(q);
+    client_address(q);
+    if (q->gate->canary != NULL)
+        choose_side(q);
+    return trace_start(q);
+}
+
 static uint64_t on_headers(void *arg, struct http_request *r)
 {
     struct gate *g = arg;
@@ -201,15 +218,7 @@ static uint64_t on_headers(void *arg, struct http_request *r)
     struct http_answer out_of_memory = {.status = 503, .close = true};
     uint64_t max_body;
 
-    if (q == NULL) {
-        http_reply(r, &out_of_memory);
-        return 0;
-    }
-    read_headers(q);
-    client_address(q);
-    if (g->canary != NULL)
-        choose_side(q);
-    if (!trace_start(q)) {
+    if (q == NULL || !understand(q)) {
         http_reply(r, &out_of_memory);
         return 0;
     }
@@ -228,6 +237,25 @@ static void on_request(void *arg, struct http_request *r)
     (void)arg;
     if (run_phases(q, STAGE_REQUEST) == PHASE_NEXT)
         gate_refuse(q, 500, "no-answer", SLICE_LIT("No phase answered this request."));
+}
+
+void request_explain(struct gate *g, struct http_request *r, struct explanation *e)
+{
+    struct gate_request *q = request_new(g, r);
+    enum phase_verdict v;
+
+    if (q == NULL)
+        return;
+    q->explain = e;
+    if (!understand(q))
+        return;
+    explain_client(q);
+    v = find_route(q);
+    explain_phase(q, "route", v);
+    if (v == PHASE_NEXT)
+        v = run_phases(q, STAGE_HEADERS);
+    if (v == PHASE_NEXT && explain_body_fits(q))
+        run_phases(q, STAGE_REQUEST);
 }
 
 static void write_record(struct gate_request *q, unsigned status, uint64_t bytes_out,

@@ -70,8 +70,11 @@ struct generation {
     struct limit_info *limits;        /* by index of root->rate_limits; owned array */
 };
 
+struct explanation;
+
 struct gate {
     struct gate_context ctx;
+    bool explains;            /* it calls nobody: its upstreams are names (explain.c) */
     struct http_server *http; /* owned */
     struct generation *current;
     struct generation *canary; /* NULL: none */
@@ -147,6 +150,8 @@ struct gate_request {
     const char *reason;     /* why it was refused; NULL: it was not. A literal or in the arena */
     struct gate_call *call; /* while waiting */
     uint64_t upstream_start_ns, upstream_ns;
+    struct explanation
+        *explain; /* explain_note.h; NULL: it is a request and no question about one */
 };
 
 #define PHASE(name, stage, help) enum phase_verdict phase_##name(struct gate_request *q);
@@ -156,6 +161,9 @@ struct gate_request {
 /* limit_key.c: the limit has refused q, or would have. */
 void limit_offended(const struct gate_request *q, const struct conf_route_limit *rl,
                     uint64_t fingerprint, uint64_t now_ns);
+/* What a bucket of the limit that q asks stands for: "identity:ann". */
+void limit_key_text(const struct gate_request *q, const struct conf_route_limit *rl,
+                    struct buf *out);
 
 /* phase_limit.c: the limits of a configuration for the table. False when memory is out. */
 bool limits_prepare(struct gate *g, struct generation *gen);
@@ -172,6 +180,14 @@ void split_count(struct gate_request *q, unsigned status, uint64_t duration_ns);
 /* request.c ------------------------------------------------------------------------------------ */
 
 extern const struct http_handler gate_http_handler;
+
+/* The whole way of a request that nobody sent, through the phases that any request takes. */
+void request_explain(struct gate *g, struct http_request *r, struct explanation *e);
+
+/* gate.c: a generation of what is in the bank, ready to be used; nothing in use changes. NULL with
+ * *rc: -EINVAL, the bytes are no configuration of this version, or -ENOMEM. */
+struct generation *generation_new(struct gate *g, struct bank_ref ref, bool canary, int *rc);
+void generation_free(struct gate *g, struct generation *gen);
 
 /* Drops the request's or call's pin; the last one retires an old generation at the end of the turn.
  */
@@ -235,6 +251,9 @@ struct gate_upstream *upstream_get(struct gate *g, const struct conf_root *root,
  */
 void upstream_update(struct gate *g, struct gate_upstream *u, const struct conf_root *root,
                      const struct conf_upstream *conf);
+/* Its endpoints with their shared health words; out has room for all. */
+void upstream_endpoints(const struct gate *g, const struct conf_root *root,
+                        const struct conf_upstream *conf, struct rpc_endpoint_config *out);
 /* One generation less names it; the last one frees it. */
 void upstream_put(struct gate *g, struct gate_upstream **u);
 

@@ -14,8 +14,8 @@
 /* Biggest response of a plain HTTP upstream that is passed on. */
 #define HTTP_RESPONSE_MAX (8u << 20)
 
-static void fill_endpoints(const struct gate *g, const struct conf_root *root,
-                           const struct conf_upstream *conf, struct rpc_endpoint_config *out)
+void upstream_endpoints(const struct gate *g, const struct conf_root *root,
+                        const struct conf_upstream *conf, struct rpc_endpoint_config *out)
 {
     const struct conf_endpoint *e = conf_at(root, conf->endpoints);
 
@@ -116,7 +116,7 @@ static bool apply(struct gate *g, struct gate_upstream *u, const struct conf_roo
 
     if (endpoints == NULL)
         return false;
-    fill_endpoints(g, root, conf, endpoints);
+    upstream_endpoints(g, root, conf, endpoints);
     ok = conf->protocol == CONF_GRPC ? rpc_apply(g, u, root, conf, endpoints)
                                      : http_apply(g, u, root, conf, endpoints);
     free(endpoints);
@@ -167,7 +167,7 @@ struct gate_upstream *upstream_get(struct gate *g, const struct conf_root *root,
         u = upstream_new(g, name, conf->protocol, canary);
         if (u == NULL)
             return NULL;
-        ok = apply(g, u, root, conf);
+        ok = g->explains || apply(g, u, root, conf);
     }
     u->generations++;
     if (!ok)

@@ -306,7 +306,13 @@ static void op_diff(void *arg, ctl_diff_fn *done, void *request)
     reload_diff(arg, done, request);
 }
 
+static int op_explain(void *arg, const struct ctl_question *q, struct buf *out, struct buf *why)
+{
+    return master_explain(arg, q, out, why);
+}
+
 static const struct ctl_ops ops = {
+    .explain = op_explain,
     .reload = op_reload,
     .rollback = op_rollback,
     .canary = op_canary,

@@ -238,6 +238,11 @@ void stop_workers(struct master *m);
 /* Another master serves: workers finish, keeper goes, the box office stays. */
 void stop_leave(struct master *m);
 
+/* explain.c: as ctl_ops.explain. */
+struct ctl_question;
+int master_explain(struct master *m, const struct ctl_question *q, struct buf *out,
+                   struct buf *why);
+
 /* control.c */
 bool control_bind(struct master *m, struct buf *err);
 bool control_open(struct master *m, struct buf *err);

@@ -181,6 +181,21 @@ void limit_lease_release(struct limit_worker *w, uint64_t now_ns)
     }
 }
 
+uint64_t limit_leased(const struct limit_zone *z, unsigned workers, const struct limit_ask *a,
+                      uint64_t now_ns)
+{
+    uint64_t now = now_ns * LIMIT_TICKS_PER_NS, tokens = 0;
+
+    for (unsigned i = 0; i < workers && i < CONTROL_WORKERS; i++) {
+        const struct limit_lease *l = &z->slab[i].line[a->fingerprint % LIMIT_LEASES];
+        uint64_t left = remaining(l, now);
+        if (get(&l->fingerprint) == a->fingerprint && get(&l->interval) == a->interval &&
+            left <= a->capacity)
+            tokens += left / a->interval;
+    }
+    return tokens;
+}
+
 /* --- several at once --- */
 
 /* A lease is its worker's own: what was just spent from it is there again. */

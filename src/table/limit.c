@@ -319,16 +319,34 @@ static bool any_replaceable(const struct limit_set *set, uint64_t now)
     return false;
 }
 
-bool limit_peek(struct limit_zone *z, struct limit_ask *a, uint64_t now_ns)
+/* The bucket's entry, NULL where it has none, with its TAT, which then may be that of the bucket
+ * which keys without a place share. */
+static struct limit_entry *look(const struct limit_zone *z, struct limit_ask *a, uint64_t now,
+                                uint64_t *tat)
 {
-    uint64_t now = now_ns * LIMIT_TICKS_PER_NS, tat = 0, want;
     struct limit_set *set = set_of(z, a->fingerprint);
-    struct limit_entry *e = find(set, a->fingerprint, &tat);
+    struct limit_entry *e = find(set, a->fingerprint, tat);
 
     a->overflowed = e == NULL && !any_replaceable(set, now);
     if (a->overflowed)
-        tat = load(&z->overflow[a->overflow % LIMIT_OVERFLOWS].tat);
-    else if (e != NULL)
+        *tat = load(&z->overflow[a->overflow % LIMIT_OVERFLOWS].tat);
+    return e;
+}
+
+bool limit_look(const struct limit_zone *z, struct limit_ask *a, uint64_t now_ns)
+{
+    uint64_t now = now_ns * LIMIT_TICKS_PER_NS, tat = 0, want;
+
+    look(z, a, now, &tat);
+    return decide(a, standing(tat, now, a->capacity), now, &want);
+}
+
+bool limit_peek(struct limit_zone *z, struct limit_ask *a, uint64_t now_ns)
+{
+    uint64_t now = now_ns * LIMIT_TICKS_PER_NS, tat = 0, want;
+    struct limit_entry *e = look(z, a, now, &tat);
+
+    if (e != NULL)
         cap(e, a, tat, now);
     return decide(a, standing(tat, now, a->capacity), now, &want);
 }

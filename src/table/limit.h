@@ -136,7 +136,10 @@ uint64_t limit_interval(uint64_t tokens, uint64_t period_ns);
  * the bounds hold for the times that are given. Returns a->allowed.
  */
 bool limit_take(struct limit_zone *z, struct limit_ask *a, uint64_t now_ns);
-/* What limit_take would answer, without taking. */
+/* What limit_take would answer, without writing anything: any process, for any configuration. */
+bool limit_look(const struct limit_zone *z, struct limit_ask *a, uint64_t now_ns);
+/* The same for one who decides by it: a debt from before the rate was raised is cut, as limit_take
+ * does. */
 bool limit_peek(struct limit_zone *z, struct limit_ask *a, uint64_t now_ns);
 /*
  * Gives back what an admitted limit_take took, if nobody took from the bucket since: only then is
@@ -167,6 +170,10 @@ bool limit_lease_take(struct limit_worker *w, struct limit_ask *a, uint64_t now_
  * another worker was faster in between, what was taken is given back (limit_refund).
  */
 bool limit_take_all(struct limit_worker *w, struct limit_ask *asks, unsigned n, uint64_t now_ns);
+/* Tokens of the bucket that workers 0 .. workers-1 hold in leases, and which none but they can
+ * spend. Any process. */
+uint64_t limit_leased(const struct limit_zone *z, unsigned workers, const struct limit_ask *a,
+                      uint64_t now_ns);
 /* Gives all leases back: at the end of a worker. */
 void limit_lease_release(struct limit_worker *w, uint64_t now_ns);
 

@@ -192,6 +192,15 @@ static int read_line(int fd, struct buf *out, uint64_t until_ns)
     }
 }
 
+static void write_many(const struct options *o, struct buf *out)
+{
+    for (unsigned i = 0; i < o->inv.many_n; i++) {
+        buf_char(out, i > 0 ? ',' : '[');
+        buf_json(out, slice_str(o->inv.many[i]));
+    }
+    buf_char(out, ']');
+}
+
 static void write_request(const struct options *o, struct buf *out)
 {
     const char *sep = "";
@@ -208,6 +217,8 @@ static void write_request(const struct options *o, struct buf *out)
         buf_printf(out, "%s\"%s\":", sep, ctl_flags[f].name);
         if (ctl_flags[f].metavar[0] == '\0')
             buf_str(out, "true");
+        else if (ctl_flag_repeats((enum ctl_flag_id)f))
+            write_many(o, out);
         else
             buf_json(out, slice_str(o->inv.flag[f]));
         sep = ",";

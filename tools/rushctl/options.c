@@ -40,6 +40,8 @@ enum option_id option_find(const char *word)
 
 static enum ctl_flag_id flag_find(const char *word)
 {
+    if (word[1] != '-')
+        return ctl_flag_by_letter(word[1]);
     for (unsigned f = 0; f < CTL_FLAG_COUNT; f++)
         if (strncmp(word, "--", 2) == 0 && slice_eq(long_name(word), slice_str(ctl_flags[f].name)))
             return (enum ctl_flag_id)f;
@@ -138,8 +140,10 @@ static bool take_dashed(struct options *o, int argc, char **argv, int *i, struct
         return false;
     if (id < OPT_COUNT)
         return take_option(o, id, value, why);
-    o->inv.flag[flag] = value;
-    return true;
+    if (ctl_flag_take(&o->inv, flag, value))
+        return true;
+    buf_printf(&why->message, "--%s may be given %d times", ctl_flags[flag].name, CTL_MANY_MAX);
+    return false;
 }
 
 bool options_read(struct options *o, int argc, char **argv, struct ctl_complaint *why)

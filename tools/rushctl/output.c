@@ -457,6 +457,23 @@ static void print_upgrade(const json_t *doc, struct buf *out)
     buf_free(&took);
 }
 
+/* "STEP  what it found", and the decision. */
+static void print_explanation(const json_t *doc, struct buf *out)
+{
+    const json_t *d = json_object_get(doc, "data"), *step;
+    size_t i;
+
+    json_array_foreach(json_object_get(d, "steps"), i, step)
+    {
+        buf_printf(out, "%-12s ", text_of(step, "step"));
+        text_clean(out, slice_str(text_of(step, "text")));
+        buf_char(out, '\n');
+    }
+    buf_str(out, "decision     ");
+    text_clean(out, slice_str(text_of(json_object_get(d, "decision"), "text")));
+    buf_char(out, '\n');
+}
+
 /* An object without a form of its own: a line a member. */
 static void print_object(const json_t *data, struct buf *out)
 {
@@ -501,6 +518,8 @@ static void print_for_people(const struct options *o, const json_t *doc, struct 
         print_change(doc, out);
     } else if (strcmp(view, "upgrade") == 0 && !option_given(o, OPT_FIELDS)) {
         print_upgrade(doc, out);
+    } else if (strcmp(view, "explain") == 0 && !option_given(o, OPT_FIELDS)) {
+        print_explanation(doc, out);
     } else if (json_object_size(data) == 0) {
         buf_str(out, "done\n");
     } else {

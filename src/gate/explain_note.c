@@ -1,0 +1,628 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "gate/explain_note.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ip.h"
+#include "conf/diag.h" /* suggest_* */
+#include "gate/limit_bucket.h"
+#include "http/lint.h"
+#include "http/problem.h"
+#include "rpc/balance.h"
+
+/* --- steps as JSON --- */
+
+void explain_open(struct explanation *e, const char *name, const char *fmt, ...)
+{
+    va_list ap;
+
+    buf_clear(&e->text);
+    va_start(ap, fmt);
+    buf_vprintf(&e->text, fmt, ap);
+    va_end(ap);
+    buf_printf(&e->steps, "%s{\"step\":\"%s\",\"text\":", e->steps.n > 0 ? "," : "", name);
+    buf_json(&e->steps, buf_view(&e->text));
+}
+
+void explain_member(struct explanation *e, const char *name, struct slice value)
+{
+    buf_printf(&e->steps, ",\"%s\":", name);
+    buf_json(&e->steps, value);
+}
+
+void explain_number(struct explanation *e, const char *name, uint64_t value)
+{
+    buf_printf(&e->steps, ",\"%s\":%llu", name, (unsigned long long)value);
+}
+
+void explain_flag(struct explanation *e, const char *name, bool value)
+{
+    buf_printf(&e->steps, ",\"%s\":%s", name, value ? "true" : "false");
+}
+
+void explain_close(struct explanation *e)
+{
+    buf_char(&e->steps, '}');
+}
+
+/* --- who asks --- */
+
+void explain_config(struct explanation *e, const struct generation *gen)
+{
+    const struct explain_sides *sides = e->sides;
+    const char *which = gen->canary ? "canary" : sides->which;
+    unsigned long long number = e->generation = gen->number;
+
+    if (sides->canary.ref.data == NULL)
+        explain_open(e, "config", "generation %llu, %s", number, which);
+    else
+        explain_open(e, "config", "generation %llu, %s; the canary has %.4g %% of the buyers",
+                     number, which, sides->canary.share * 100.0 / BANK_SHARE_ALL);
+    explain_number(e, "generation", number);
+    explain_member(e, "which", slice_str(which));
+    explain_close(e);
+}
+
+void explain_client(struct gate_request *q)
+{
+    struct explanation *e = q->explain;
+    char client[IP_TEXT_MAX], peer[IP_TEXT_MAX];
+
+    explain_config(e, q->gen);
+    ip_text(q->client, client);
+    ip_text(q->http->peer, peer);
+    if (q->client_unknown)
+        explain_open(e, "client", "unknown: X-Forwarded-For names somebody, but not by an address");
+    else if (q->client != q->http->peer)
+        explain_open(e, "client", "%s, named by a trusted proxy", client);
+    else
+        explain_open(e, "client", "%s%s", client, q->peer_trusted ? ", a trusted proxy" : "");
+    explain_member(e, "client", slice_str(client));
+    explain_member(e, "peer", slice_str(peer));
+    explain_flag(e, "peer_trusted", q->peer_trusted);
+    explain_close(e);
+}
+
+static void note_identity(struct gate_request *q, enum phase_verdict v)
+{
+    struct explanation *e = q->explain;
+
+    if (q->identity.n > 0)
+        explain_open(e, "identity", "%.*s, from a trusted proxy", SLICE_ARG(q->identity));
+    else if (v == PHASE_DONE)
+        explain_open(e, "identity", "refused: %s", q->reason);
+    else if (q->h_identity.n > 0)
+        explain_open(e, "identity", "none: the header is believed only from trusted proxies");
+    else
+        explain_open(e, "identity", "none");
+    explain_member(e, "identity", q->identity);
+    explain_close(e);
+}
+
+static void note_access(struct gate_request *q, enum phase_verdict v)
+{
+    if (q->route->allow.n == 0)
+        return;
+    explain_open(q->explain, "access", "the client is %s the route's allow list",
+                 v == PHASE_NEXT ? "on" : "not on");
+    explain_flag(q->explain, "allowed", v == PHASE_NEXT);
+    explain_close(q->explain);
+}
+
+static void note_idempotency(struct gate_request *q, enum phase_verdict v)
+{
+    struct explanation *e = q->explain;
+
+    if (v == PHASE_DONE)
+        explain_open(e, "idempotency", "refused: %s", q->reason);
+    else if (q->idempotency_key.n > 0)
+        explain_open(e, "idempotency", "key %.*s", SLICE_ARG(q->idempotency_key));
+    else
+        return;
+    explain_member(e, "key", q->idempotency_key);
+    explain_close(e);
+}
+
+void explain_ban(struct gate_request *q, const struct ban_hit *hit)
+{
+    struct explanation *e = q->explain;
+    struct buf what = {0};
+
+    if (e->ctx->ban_text != NULL)
+        e->ctx->ban_text(e->ctx->arg, hit, &what);
+    explain_open(e, "ban", "by %s%s%s", hit->identity ? "identity" : "address",
+                 what.n > 0 ? ": " : "", buf_cstr(&what));
+    explain_flag(e, "banned", true);
+    explain_member(e, "ban", buf_view(&what));
+    explain_close(e);
+    buf_free(&what);
+}
+
+/* A banned one was told by explain_ban. */
+static void note_ban(struct gate_request *q, enum phase_verdict v)
+{
+    if (v != PHASE_NEXT)
+        return;
+    explain_open(q->explain, "ban", "none");
+    explain_flag(q->explain, "banned", false);
+    explain_close(q->explain);
+}
+
+/* --- the route --- */
+
+static void add_methods(struct buf *out, uint32_t methods)
+{
+    const char *sep = "";
+
+    if ((methods & METHOD_ANY) == METHOD_ANY) {
+        buf_str(out, "any method");
+        return;
+    }
+    for (unsigned m = 0; m < METHOD_COUNT; m++) {
+        if (!(methods & METHOD_BIT(m)))
+            continue;
+        buf_str(out, sep);
+        buf_slice(out, method_name((enum http_method_id)m));
+        sep = ",";
+    }
+}
+
+/* "orders (POST /api/v1/events/{event}/orders)", with its host where it has one. */
+static void add_route(struct buf *out, const struct conf_root *root, const struct conf_route *route)
+{
+    buf_printf(out, "%.*s (", SLICE_ARG(conf_slice(root, route->name)));
+    add_methods(out, route->methods);
+    buf_printf(out, " %.*s%.*s)", SLICE_ARG(conf_slice(root, route->host)),
+               SLICE_ARG(conf_slice(root, route->path)));
+}
+
+static void note_found(struct gate_request *q)
+{
+    const struct conf_root *root = q->gen->root;
+    struct explanation *e = q->explain;
+    struct buf text = {0};
+
+    add_route(&text, root, q->route);
+    explain_open(e, "route", "%s", buf_cstr(&text));
+    explain_member(e, "route", conf_slice(root, q->route->name));
+    explain_member(e, "path", conf_slice(root, q->route->path));
+    buf_str(&e->steps, ",\"variables\":{");
+    for (unsigned i = 0; i < q->vars_n && i < q->info->vars_n; i++) {
+        struct slice name = q->info->var_names[i];
+        buf_str(&e->steps, i > 0 ? "," : "");
+        buf_json(&e->steps, slice_of(name.p, slice_find(name, '=')));
+        buf_char(&e->steps, ':');
+        buf_json(&e->steps, q->vars[i]);
+    }
+    buf_char(&e->steps, '}');
+    explain_close(e);
+    buf_free(&text);
+}
+
+/* The template with the path's own segments in the places of its variables, so that only what is
+ * fixed counts as different. */
+static struct slice fill_template(struct slice template, struct slice path, struct buf *out)
+{
+    buf_clear(out);
+    while (template.n > 0) {
+        struct slice t = slice_of(template.p + 1, template.n - 1), p = SLICE_NONE;
+        size_t tn = slice_find(t, '/'), pn = 0;
+        if (path.n > 0) {
+            p = slice_of(path.p + 1, path.n - 1);
+            pn = slice_find(p, '/');
+            path = slice_of(p.p + pn, p.n - pn);
+        }
+        buf_char(out, '/');
+        if (pn > 0 && tn > 0 && (t.p[0] == '{' || t.p[0] == '*'))
+            buf_add(out, p.p, pn);
+        else
+            buf_add(out, t.p, tn);
+        template = slice_of(t.p + tn, t.n - tn);
+    }
+    return buf_view(out);
+}
+
+/* Of another host, with the same path and method. NULL: none. */
+static const struct conf_route *route_elsewhere(const struct gate_request *q)
+{
+    const struct conf_root *root = q->gen->root;
+
+    for (uint32_t i = 0; i < root->routes.n; i++) {
+        struct slice host = conf_slice(root, conf_routes(root)[i].host);
+        struct router_match m;
+        /* "*.example.org" stands for names like w.example.org. */
+        if (host.n > 0)
+            host =
+                arena_printf(&q->http->arena, "%s%.*s", host.p[0] == '*' ? "w" : "",
+                             SLICE_ARG(host.p[0] == '*' ? slice_of(host.p + 1, host.n - 1) : host));
+        if (host.n > 0 &&
+            router_match(conf_slice(root, root->route_index), host, METHOD_BIT(q->http->method),
+                         q->http->path, &m) == ROUTER_FOUND)
+            return &conf_routes(root)[m.route];
+    }
+    return NULL;
+}
+
+static const struct conf_route *nearest_route(const struct gate_request *q)
+{
+    const struct conf_root *root = q->gen->root;
+    const struct conf_route *best = route_elsewhere(q);
+    struct buf filled = {0};
+    struct suggest s;
+    unsigned distance;
+
+    if (best != NULL)
+        return best;
+    suggest_init(&s, q->http->path);
+    distance = s.distance;
+    for (uint32_t i = 0; i < root->routes.n; i++) {
+        const struct conf_route *route = &conf_routes(root)[i];
+        suggest_try(&s, fill_template(conf_slice(root, route->path), q->http->path, &filled));
+        if (s.distance < distance)
+            best = route;
+        distance = s.distance;
+    }
+    buf_free(&filled);
+    return best;
+}
+
+static void note_unrouted(struct gate_request *q)
+{
+    const struct conf_route *near = q->explain->status == 404 ? nearest_route(q) : NULL;
+    struct explanation *e = q->explain;
+    struct buf text = {0};
+
+    if (near != NULL)
+        add_route(&text, q->gen->root, near);
+    if (e->status == 404)
+        explain_open(e, "route", "none%s%s", near != NULL ? ", the nearest is " : "",
+                     buf_cstr(&text));
+    else
+        explain_open(e, "route", "none for this method");
+    if (near != NULL)
+        explain_member(e, "nearest", conf_slice(q->gen->root, near->name));
+    explain_close(e);
+    buf_free(&text);
+}
+
+/* --- the arm --- */
+
+static uint64_t weights(const struct conf_root *root, const struct conf_split *s)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < s->arms.n; i++)
+        sum += conf_arms(root, s)[i].weight;
+    return sum;
+}
+
+static const struct conf_arm *likeliest(const struct conf_root *root, const struct conf_split *s)
+{
+    const struct conf_arm *arms = conf_arms(root, s), *best = arms;
+
+    for (uint32_t i = 1; i < s->arms.n; i++)
+        if (arms[i].weight > best->weight)
+            best = &arms[i];
+    return best;
+}
+
+void explain_split(struct gate_request *q)
+{
+    const struct conf_root *root = q->gen->root;
+    const struct conf_split *s = q->split;
+    struct explanation *e = q->explain;
+    bool fresh = q->split_headers.n > 0; /* only a new cookie sets any here */
+    double percent;
+
+    if (fresh) {
+        q->arm = likeliest(root, s);
+        explain_provided(e, "the fresh cookie falls to this arm");
+    }
+    percent = 100.0 * q->arm->weight / (double)weights(root, s);
+    if (q->arm_forced)
+        explain_open(e, "split", "%.*s: %.*s, named by the request",
+                     SLICE_ARG(conf_slice(root, s->name)),
+                     SLICE_ARG(conf_slice(root, q->arm->name)));
+    else
+        explain_open(
+            e, "split", "%.*s: %.*s, %s %.*s%s (%.4g %%)", SLICE_ARG(conf_slice(root, s->name)),
+            SLICE_ARG(conf_slice(root, q->arm->name)), fresh ? "the likeliest of a fresh" : "by",
+            SLICE_ARG(conf_slice(root, s->by_text)),
+            s->by == CONF_BY_IDENTITY && q->identity.n == 0 ? ", none: by address" : "", percent);
+    explain_member(e, "split", conf_slice(root, s->name));
+    explain_member(e, "arm", conf_slice(root, q->arm->name));
+    explain_member(e, "by", conf_slice(root, s->by_text));
+    buf_printf(&e->steps, ",\"share\":%.6g", percent / 100);
+    explain_flag(e, "forced", q->arm_forced);
+    explain_flag(e, "certain", !fresh);
+    explain_close(e);
+}
+
+/* --- limits --- */
+
+static void limit_text(struct buf *out, const struct conf_rate_limit *l, const struct limit_ask *a,
+                       uint64_t left, uint64_t leased)
+{
+    buf_printf(out, "%llu of %llu left, ", (unsigned long long)left, (unsigned long long)l->burst);
+    if (leased > 0)
+        buf_printf(out, "%llu more leased by workers, ", (unsigned long long)leased);
+    buf_printf(out, "would take %u", l->cost);
+    if (!a->allowed && l->mode == CONF_ENFORCE)
+        buf_printf(out, ", refuses for %llu s", (unsigned long long)limit_seconds(a->wait));
+    else if (!a->allowed)
+        buf_str(out, ", would refuse, but only watches");
+    if (a->overflowed)
+        buf_str(out, ", in the bucket that keys without a place share");
+    if (l->shared)
+        buf_str(out, ", of this host; what Redis says is not looked at");
+}
+
+void explain_limit(struct gate_request *q, const struct conf_route_limit *rl,
+                   const struct limit_ask *a, uint64_t now_ns)
+{
+    const struct conf_root *root = q->gen->root;
+    const struct conf_rate_limit *l = &conf_rate_limits(root)[rl->limit];
+    struct slice name = conf_slice(root, l->name);
+    struct explanation *e = q->explain;
+    struct limit_ask before = *a;
+    struct buf text = {0}, key = {0};
+    uint64_t leased =
+        limit_leased(q->gate->ctx.limits.zone, q->gate->ctx.limits.workers, a, now_ns);
+
+    before.debt -= a->allowed ? a->charge : 0;
+    limit_key_text(q, rl, &key);
+    limit_text(&text, l, a, limit_tokens_left(&before), leased);
+    explain_open(e, "limit", "%.*s: %s", SLICE_ARG(name), buf_cstr(&text));
+    explain_member(e, "limit", name);
+    explain_member(e, "key", buf_view(&key));
+    explain_member(e, "rate", conf_slice(root, l->rate));
+    explain_number(e, "burst", l->burst);
+    explain_number(e, "left", limit_tokens_left(&before));
+    explain_number(e, "leased", leased);
+    explain_number(e, "takes", l->cost);
+    explain_flag(e, "allowed", a->allowed);
+    explain_flag(e, "enforced", l->mode == CONF_ENFORCE);
+    explain_flag(e, "shared", l->shared);
+    explain_number(e, "wait_s", a->allowed ? 0 : limit_seconds(a->wait));
+    explain_close(e);
+    if (l->mode == CONF_ENFORCE && l->shared)
+        explain_provided(e, "Redis has counted no more than this host");
+    else if (l->mode == CONF_ENFORCE && !a->allowed && leased > 0)
+        explain_provided(e, "it meets no worker that leased tokens");
+    if (!a->allowed && l->mode == CONF_ENFORCE)
+        buf_printf(&e->refused_by, "%s%.*s", e->refused_by.n > 0 ? ", " : "", SLICE_ARG(name));
+    buf_free(&text);
+    buf_free(&key);
+}
+
+static void note_limit(struct gate_request *q)
+{
+    if (q->route->limits.n > 0)
+        return; /* each told by itself */
+    explain_open(q->explain, "limit", "none");
+    explain_close(q->explain);
+}
+
+/* --- concurrency limits --- */
+
+struct places {
+    uint64_t limit_milli, in_flight;
+    unsigned workers; /* that have used it */
+};
+
+static uint64_t load(const _Atomic uint64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static const struct metric_concurrency *words_of(const struct gate_request *q,
+                                                 const struct concurrency *c, unsigned worker)
+{
+    /* Where they are in the gate's own block says where they are in those of the workers. */
+    ptrdiff_t i = c->words - q->gate->ctx.metrics->concurrency;
+
+    return &q->explain->ctx->metrics->blocks[worker].concurrency[i];
+}
+
+/* Whether the worker is at the limit. */
+static bool add_places(const struct gate_request *q, const struct concurrency *c, unsigned worker,
+                       struct places *sum)
+{
+    const struct metric_concurrency *w = words_of(q, c, worker);
+    uint64_t limit = load(&w->limit_milli), in_flight = load(&w->in_flight);
+
+    if (limit == 0)
+        return false;
+    sum->limit_milli += limit;
+    sum->in_flight += in_flight;
+    sum->workers++;
+    return in_flight >= limit / 1000;
+}
+
+static void note_places(const struct gate_request *q, const struct concurrency *c,
+                        const struct places *p, unsigned full)
+{
+    struct explanation *e = q->explain;
+
+    explain_open(e, "concurrency", "%s: %llu of %llu under way in %u workers%s", c->name,
+                 (unsigned long long)p->in_flight, (unsigned long long)p->limit_milli / 1000,
+                 p->workers, full > 0 ? ", some of which are full" : "");
+    explain_member(e, "limit", slice_str(c->name));
+    explain_number(e, "in_flight", p->in_flight);
+    explain_number(e, "at_most", p->limit_milli / 1000);
+    explain_number(e, "workers", p->workers);
+    explain_number(e, "workers_full", full);
+    explain_flag(e, "enforced", c->mode != CONF_CONCURRENCY_SHADOW);
+    explain_close(e);
+}
+
+bool explain_overloaded(const struct gate_request *q)
+{
+    unsigned workers = q->gate->ctx.limits.workers, refusing = 0;
+    struct places sum[2] = {{0}};
+    unsigned full[2] = {0};
+
+    for (unsigned w = 0; w < workers; w++) {
+        bool refuses = false;
+        for (unsigned i = 0; i < 2; i++) {
+            const struct concurrency *c = q->concurrency[i];
+            if (c == NULL || c->words == NULL || !add_places(q, c, w, &sum[i]))
+                continue;
+            full[i]++;
+            refuses |= c->mode != CONF_CONCURRENCY_SHADOW;
+        }
+        refusing += refuses;
+    }
+    for (unsigned i = 0; i < 2 && !q->explain->concurrency_told; i++)
+        if (q->concurrency[i] != NULL && q->concurrency[i]->words != NULL)
+            note_places(q, q->concurrency[i], &sum[i], full[i]);
+    if (!q->explain->concurrency_told && refusing > 0 && refusing < workers)
+        explain_provided(q->explain, "it meets a worker with room for it");
+    q->explain->concurrency_told = true;
+    return refusing > 0 && refusing == workers;
+}
+
+/* --- the body --- */
+
+bool explain_body_unknown(const struct gate_request *q)
+{
+    return !q->explain->body_given &&
+           (q->http->method == METHOD_POST || q->http->method == METHOD_PUT ||
+            q->http->method == METHOD_PATCH);
+}
+
+bool explain_body_fits(struct gate_request *q)
+{
+    const struct http_fault_info *f = http_fault_info(FAULT_BODY_BIG);
+
+    if (q->http->body.n <= q->route->max_body)
+        return true;
+    gate_refuse(q, f->status, f->reason, slice_str(f->detail));
+    q->explain->by = "http";
+    return false;
+}
+
+/* --- the upstream --- */
+
+/* As the workers balance, but without what each has ejected by itself. */
+static void note_endpoints(struct gate_request *q, const struct conf_upstream *u, bool *any_up)
+{
+    struct explanation *e = q->explain;
+    struct rpc_endpoint_config *list = calloc(u->endpoints.n + 1, sizeof(*list));
+    struct balance_config cfg = {.endpoints = list,
+                                 .endpoints_n = u->endpoints.n,
+                                 .rendezvous = u->balance == CONF_BALANCE_RENDEZVOUS};
+    const struct balance_endpoint *pick;
+    struct balance b;
+    uint64_t rng = 1;
+
+    *any_up = true;
+    if (list == NULL)
+        return;
+    upstream_endpoints(q->gate, q->gen->root, u, list);
+    if (balance_init(&b, &cfg, &rng) == 0) {
+        pick = balance_pick(&b, loop_now(q->gate->ctx.loop), balance_hash(q), NULL);
+        *any_up = pick != NULL;
+        buf_str(&e->steps, ",\"endpoints\":[");
+        for (unsigned i = 0; i < b.n; i++) {
+            buf_str(&e->steps, i > 0 ? ",{\"endpoint\":" : "{\"endpoint\":");
+            buf_json(&e->steps, slice_str(b.endpoints[i]->address));
+            buf_printf(&e->steps, ",\"up\":%s}", balance_is_up(b.endpoints[i]) ? "true" : "false");
+        }
+        buf_char(&e->steps, ']');
+        if (cfg.rendezvous && pick != NULL)
+            explain_member(e, "picks", slice_str(pick->address));
+        balance_fini(&b);
+    }
+    free(list);
+}
+
+static const struct conf_upstream *conf_of(const struct gate_request *q)
+{
+    uint32_t i = 0;
+
+    while (i + 1 < q->gen->root->upstreams.n && q->gen->upstreams[i] != q->upstream)
+        i++;
+    return &conf_upstreams(q->gen->root)[i];
+}
+
+enum phase_verdict explain_call(struct gate_request *q)
+{
+    const struct conf_upstream *u = conf_of(q);
+    struct explanation *e = q->explain;
+    struct slice rpc = q->upstream->protocol == CONF_GRPC && q->info->rpc_path.n > 0
+                           ? slice_of(q->info->rpc_path.p + 1, q->info->rpc_path.n - 1)
+                           : SLICE_NONE;
+    struct refusal nobody = {.status = 503,
+                             .reason = "upstream-unavailable",
+                             .detail = SLICE_LIT("No endpoint is up."),
+                             .retry_after_s = 1};
+    bool unknown = q->upstream->protocol == CONF_GRPC && explain_body_unknown(q), any_up;
+
+    explain_open(e, "upstream", "%s (%s), %u endpoint%s%s", q->upstream->name,
+                 u->protocol == CONF_GRPC ? "grpc" : "http", u->endpoints.n,
+                 u->endpoints.n == 1 ? "" : "s", unknown ? "; the body is not known" : "");
+    explain_member(e, "upstream", slice_str(q->upstream->name));
+    explain_member(e, "protocol", slice_str(u->protocol == CONF_GRPC ? "grpc" : "http"));
+    explain_member(e, "rpc", rpc);
+    buf_printf(&e->steps, ",\"deadline_s\":%g", q->route->deadline_ms / 1000.0);
+    note_endpoints(q, u, &any_up);
+    explain_close(e);
+    if (!any_up)
+        return gate_refuse_with(q, &nobody);
+    if (unknown)
+        explain_provided(e, "the body fits");
+    e->called = true;
+    buf_printf(&e->target, "%s (%s)%s%.*s", q->upstream->name,
+               u->protocol == CONF_GRPC ? "grpc" : "http", rpc.n > 0 ? " " : "", SLICE_ARG(rpc));
+    return PHASE_WAIT;
+}
+
+/* --- the end --- */
+
+void explain_provided(struct explanation *e, const char *that)
+{
+    buf_printf(&e->provided, "%s%s", e->provided.n > 0 ? " and " : "", that);
+}
+
+void explain_refusal(struct gate_request *q, const struct refusal *why)
+{
+    buf_slice(&q->explain->detail, why->detail);
+}
+
+void explain_answer(struct gate_request *q, const struct http_answer *a)
+{
+    struct explanation *e = q->explain;
+
+    e->answered = true;
+    e->status = a->status;
+    e->reason = q->reason;
+    buf_slice(&e->type, a->content_type);
+    buf_slice(&e->headers, a->headers);
+    buf_slice(&e->body, a->body);
+}
+
+void explain_phase(struct gate_request *q, const char *phase, enum phase_verdict v)
+{
+    static const struct {
+        const char *phase;
+        void (*note)(struct gate_request *q, enum phase_verdict v);
+    } notes[] = {
+        {"access", note_access},
+        {"identity", note_identity},
+        {"ban", note_ban},
+        {"idempotency", note_idempotency},
+    };
+
+    if (v != PHASE_NEXT)
+        q->explain->by = phase;
+    if (strcmp(phase, "route") == 0)
+        (v == PHASE_NEXT ? note_found : note_unrouted)(q);
+    if (strcmp(phase, "limit") == 0)
+        note_limit(q);
+    for (unsigned i = 0; i < sizeof(notes) / sizeof(*notes); i++)
+        if (strcmp(phase, notes[i].phase) == 0)
+            notes[i].note(q, v);
+}

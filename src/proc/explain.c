@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a request would meet, for the control socket: the master's zones and a configuration for
+ * gate/explain.h. */
+#include "config.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "gate/explain.h"
+#include "proc/master.h"
+
+static void add_ban(const struct ban *b, struct buf *out)
+{
+    char text[BAN_TEXT_MAX], until[CLOCK_ISO_MAX];
+
+    buf_add(out, text, ban_target_text(&b->what, text));
+    if (b->until_ns == BAN_NEVER) {
+        buf_str(out, ", without end");
+    } else {
+        clock_iso8601(b->until_ns, 0, until);
+        buf_printf(out, ", until %s", until);
+    }
+    if (b->reason.n > 0)
+        buf_printf(out, ", %.*s", SLICE_ARG(b->reason));
+}
+
+static void ban_text(void *arg, const struct ban_hit *hit, struct buf *out)
+{
+    const struct ban_book *book = &((struct master *)arg)->bans.book;
+
+    for (size_t i = 0; i < book->n; i++)
+        if (book->all[i]->cell == hit->cell && book->all[i]->serial == hit->serial)
+            add_ban(book->all[i], out);
+}
+
+/* The configurations that are asked about. 0, or -EINVAL or -ENOENT with a text. */
+static int choose(const struct master *m, const char *generation, struct explain_sides *out,
+                  struct buf *why)
+{
+    struct bank_canary canary = bank_canary(m->banks);
+    const struct kept *k;
+    uint64_t number;
+
+    *out = (struct explain_sides){.current = bank_current(m->banks), .which = "current"};
+    if (generation == NULL)
+        out->canary = canary;
+    if (generation == NULL || strcmp(generation, "stable") == 0)
+        return 0;
+    if (slice_to_u64(slice_str(generation), &number) ? number == canary.ref.generation
+                                                     : strcmp(generation, "canary") == 0) {
+        if (canary.ref.data == NULL) {
+            buf_str(why, "there is no canary");
+            return -ENOENT;
+        }
+        out->canary = canary;
+        out->canary.share = BANK_SHARE_ALL; /* whoever asks */
+        return 0;
+    }
+    if (!slice_to_u64(slice_str(generation), &number) || number == 0) {
+        buf_printf(why, "\"%s\" is no generation: a number, stable or canary", generation);
+        return -EINVAL;
+    }
+    if (number == out->current.generation)
+        return 0;
+    k = history_find(m, number);
+    if (k == NULL) {
+        buf_printf(why, "generation %s is not kept", generation);
+        return -ENOENT;
+    }
+    out->current = bank_at(m->banks, k->bank);
+    out->which = "kept";
+    return 0;
+}
+
+int master_explain(struct master *m, const struct ctl_question *q, struct buf *out, struct buf *why)
+{
+    struct explain_sides sides;
+    int rc;
+    const struct explain_context ctx = {
+        .loop = &m->loop,
+        .control = m->control,
+        .metrics = m->metrics,
+        .limits = m->limits,
+        .bans = m->bans.zone,
+        .ban_text = ban_text,
+        .arg = m,
+    };
+    const struct explain_order order = {
+        .method = q->method,
+        .url = q->url,
+        .headers = q->headers,
+        .headers_n = q->headers_n,
+        .client = q->client,
+        .identity = q->identity,
+        .body = q->body,
+    };
+
+    rc = choose(m, q->generation, &sides, why);
+    return rc < 0 ? rc : explain(&ctx, &sides, &order, out, why);
+}
