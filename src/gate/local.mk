@@ -19,6 +19,14 @@ check_PROGRAMS += tests/unit/gate/test_request_parts
 tests_unit_gate_test_request_parts_SOURCES = tests/unit/gate/test_request_parts.c
 tests_unit_gate_test_request_parts_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_gate_test_request_parts_LDADD = src/gate/libgate.a src/conf/libconf.a src/table/libtable.a src/base/libbase.a $(UNIT_LIBS) -lm
+check_PROGRAMS += tests/unit/gate/test_explain
+tests_unit_gate_test_explain_SOURCES = tests/unit/gate/test_explain.c
+tests_unit_gate_test_explain_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_gate_test_explain_LDADD = src/gate/libgate.a src/redis/libredis.a src/http/libhttp.a src/rpc/librpc.a \
+	src/conf/libconf.a src/transcode/libtranscode.a src/metric/libmetric.a src/table/libtable.a src/shm/libshm.a \
+	src/net/libnet.a src/http/libhttp.a proto/libproto.a src/base/libbase.a $(EVENT_LIBS) $(NGHTTP2_LIBS) $(HTTP_PARSER_LIBS) \
+	$(PROTOBUF_C_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(HIREDIS_LIBS) $(UNIT_LIBS) -lxxhash -lm $(ATOMIC_LIBS)
+TESTS += tests/unit/gate/test_explain
 check_PROGRAMS += tests/unit/gate/test_gradient
 tests_unit_gate_test_gradient_SOURCES = tests/unit/gate/test_gradient.c
 tests_unit_gate_test_gradient_CFLAGS = $(UNIT_CFLAGS)
