@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "gate/explain.h"
@@ -33,42 +34,50 @@ static void ban_text(void *arg, const struct ban_hit *hit, struct buf *out)
             add_ban(book->all[i], out);
 }
 
-/* The configurations that are asked about. 0, or -EINVAL or -ENOENT with a text. */
-static int choose(const struct master *m, const char *generation, struct explain_sides *out,
-                  struct buf *why)
+/* A configuration by its number. 0, or -EINVAL or -ENOENT with a text. */
+static int choose_number(const struct master *m, const char *text, struct explain_sides *out,
+                         struct buf *why)
 {
-    struct bank_canary canary = bank_canary(m->banks);
     const struct kept *k;
     uint64_t number;
 
-    *out = (struct explain_sides){.current = bank_current(m->banks), .which = "current"};
-    if (generation == NULL)
-        out->canary = canary;
-    if (generation == NULL || strcmp(generation, "stable") == 0)
-        return 0;
-    if (slice_to_u64(slice_str(generation), &number) ? number == canary.ref.generation
-                                                     : strcmp(generation, "canary") == 0) {
-        if (canary.ref.data == NULL) {
-            buf_str(why, "there is no canary");
-            return -ENOENT;
-        }
-        out->canary = canary;
-        out->canary.share = BANK_SHARE_ALL; /* whoever asks */
-        return 0;
-    }
-    if (!slice_to_u64(slice_str(generation), &number) || number == 0) {
-        buf_printf(why, "\"%s\" is no generation: a number, stable or canary", generation);
+    if (!slice_to_u64(slice_str(text), &number) || number == 0) {
+        buf_printf(why, "\"%s\" is no generation: a number, stable or canary", text);
         return -EINVAL;
     }
     if (number == out->current.generation)
         return 0;
     k = history_find(m, number);
     if (k == NULL) {
-        buf_printf(why, "generation %s is not kept", generation);
+        buf_printf(why, "generation %s is not kept", text);
         return -ENOENT;
     }
     out->current = bank_at(m->banks, k->bank);
     out->which = "kept";
+    return 0;
+}
+
+/* The configurations that are asked about, in the same way. NULL: whichever the request meets. */
+static int choose(const struct master *m, const char *generation, struct explain_sides *out,
+                  struct buf *why)
+{
+    const struct bank_canary canary = bank_canary(m->banks);
+    char number[24];
+
+    *out = (struct explain_sides){.current = bank_current(m->banks), .which = "current"};
+    snprintf(number, sizeof number, "%llu", (unsigned long long)canary.ref.generation);
+    if (generation == NULL) {
+        out->canary = canary;
+    } else if (strcmp(generation, "canary") == 0 && canary.ref.data == NULL) {
+        buf_str(why, "there is no canary");
+        return -ENOENT;
+    } else if (strcmp(generation, "canary") == 0 ||
+               (canary.ref.data != NULL && strcmp(generation, number) == 0)) {
+        out->canary = canary;
+        out->canary.share = BANK_SHARE_ALL; /* whoever asks */
+    } else if (strcmp(generation, "stable") != 0) {
+        return choose_number(m, generation, out, why);
+    }
     return 0;
 }
 

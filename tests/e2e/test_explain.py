@@ -375,6 +375,29 @@ def test_generations(gateway):
     assert "generation 77 is not kept" in error
 
 
+def test_canary(gateway):
+    """Which side a buyer is on; each side by name, whoever asks."""
+    config = json.loads(json.dumps(gateway.config))
+    for route in config["routes"]:
+        if route["name"] == "hello":
+            route["respond"]["body"] = "new\n"
+    gateway.write_config(config)
+    assert "there is no canary" in \
+        gateway.ctl("explain", "GET", "/hello", "--generation", "canary", check=7).stderr
+    gateway.ctl("reload", "--canary", "30%")
+    sides = set()
+    with Control(gateway) as control:
+        for i in range(60):
+            headers = [("X-User-Id", f"buyer-{i}")]
+            data = control.explain("GET", "/hello", headers)
+            assert data["answer"]["body"] == meets(gateway, "GET", "/hello", headers).body.decode()
+            sides.add((data["generation"], steps(data, "config")[0]["which"]))
+            for side, body in (("canary", "new\n"), ("stable", "hello\n"), ("2", "new\n")):
+                data = control.explain("GET", "/hello", headers, generation=side)
+                assert data["answer"]["body"] == body
+    assert sides == {(1, "current"), (2, "canary")}
+
+
 @pytest.mark.parametrize("words, says", [
     (["GET"], "an argument is missing"),
     (["GET", "/x", "/y"], "too many arguments"),

@@ -45,7 +45,7 @@ static struct fixture {
     struct zone limit_zone, ban_zone, metric_zone;
     struct buf blob;
     struct explain_context ctx;
-    struct bank_ref ref;
+    struct explain_sides sides;
 } f;
 
 static uint32_t one(void *arg, const char *name)
@@ -74,7 +74,8 @@ static void load(void)
     assert_true(conf_compile(c, &stats, 7, &f.blob, &errors));
     conf_free(&c);
     buf_free(&errors);
-    f.ref = (struct bank_ref){.data = f.blob.p, .generation = 7};
+    f.sides =
+        (struct explain_sides){.current = {.data = f.blob.p, .generation = 7}, .which = "current"};
 }
 
 static int setup(void **state)
@@ -125,14 +126,13 @@ static int teardown(void **state)
 }
 
 /* The explanation, to be given back; NULL where the question is refused, which then says why. */
-static json_t *ask(struct explain_order o)
+static json_t *ask(const struct explain_order o)
 {
     struct buf out = {0}, why = {0};
     json_t *data = NULL;
     int rc;
 
-    o.which = "current";
-    rc = explain(&f.ctx, f.ref, &o, &out, &why);
+    rc = explain(&f.ctx, &f.sides, &o, &out, &why);
     if (rc == 0) {
         data = json_loadb(out.p, out.n, 0, NULL);
         assert_non_null(data);
@@ -186,7 +186,7 @@ static long long number(json_t *data, const char *name, const char *key)
 /* The bucket of an address, as the phase has it. */
 static struct limit_ask bucket(const char *address)
 {
-    const struct conf_root *root = f.ref.data;
+    const struct conf_root *root = f.sides.current.data;
     const struct conf_rate_limit *l = conf_rate_limits(root);
     struct limit_ask a = {.interval = limit_interval(l->tokens, l->period_ns)};
     struct ban_target t;
@@ -269,6 +269,28 @@ static void test_places_of_all_workers(void **state)
     json_decref(data);
     set_places(1, 3, 4);
     expect_status("/web/x", NULL, 503);
+}
+
+/* The same configuration on both sides: whom the canary has is a matter of the share. */
+static void test_a_canary_for_some(void **state)
+{
+    unsigned canary = 0;
+
+    (void)state;
+    f.sides.canary = (struct bank_canary){
+        .ref = {.data = f.blob.p, .generation = 8}, .share = BANK_SHARE_ALL / 4, .seed = 3};
+    for (unsigned i = 0; i < 200; i++) {
+        char client[32];
+        json_t *data;
+        snprintf(client, sizeof(client), "203.0.113.%u", i);
+        data = get("/few/a", client);
+        canary += json_integer_value(json_object_get(data, "generation")) == 8;
+        assert_string_equal(
+            json_string_value(json_object_get(step(data, "config"), "which")),
+            json_integer_value(json_object_get(data, "generation")) == 8 ? "canary" : "current");
+        json_decref(data);
+    }
+    assert_in_range(canary, 20, 80);
 }
 
 static uint64_t hash_zone(const struct zone *z, size_t n)
@@ -380,6 +402,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limits_are_looked_at, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leases_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_places_of_all_workers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_canary_for_some, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_is_written, setup, teardown),
         cmocka_unit_test_setup_teardown(test_any_words, setup, teardown),
     };
