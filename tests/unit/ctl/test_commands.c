@@ -89,6 +89,22 @@ static void test_flags(void **state)
     assert_non_null(strstr(message, "soon"));
 }
 
+static void test_a_flag_that_repeats(void **state)
+{
+    (void)state;
+    assert_int_equal(ctl_flag_by_letter('H'), CTL_FLAG_HEADER);
+    assert_int_equal(ctl_flag_by_letter('w'), CTL_FLAG_COUNT);
+    assert_false(ctl_flag_repeats(CTL_FLAG_WAIT));
+    for (unsigned i = 0; i < CTL_MANY_MAX; i++)
+        assert_true(ctl_flag_take(&inv, CTL_FLAG_HEADER, i == 0 ? "A: 1" : "B: 2"));
+    assert_false(ctl_flag_take(&inv, CTL_FLAG_HEADER, "C: 3"));
+    assert_true(parse(WORDS("explain", "GET", "/")));
+    assert_int_equal(inv.many_n, CTL_MANY_MAX);
+    assert_string_equal(inv.many[0], "A: 1");
+    assert_string_equal(inv.many[CTL_MANY_MAX - 1], "B: 2");
+    assert_false(parse(WORDS("status")));
+}
+
 static void test_durations(void **state)
 {
     static const char *const bad[] = {
@@ -122,13 +138,16 @@ static void test_table_is_sound(void **state)
         struct slice word;
         bool looks = strncmp(c->words, "show", 4) == 0 || strcmp(c->words, "status") == 0 ||
                      strcmp(c->words, "changes") == 0 || strcmp(c->words, "diff") == 0 ||
-                     strcmp(c->words, "config diff") == 0;
+                     strcmp(c->words, "config diff") == 0 || strcmp(c->words, "explain") == 0;
+        unsigned repeated = 0;
         assert_int_equal(c->permission == CTL_VIEW, looks || c->where == CTL_LOCAL);
         while (ctl_word(&flags, ' ', &word)) {
             char name[32];
             snprintf(name, sizeof name, "%.*s", SLICE_ARG(word));
             assert_int_not_equal(ctl_flag_by_name(name), CTL_FLAG_COUNT);
+            repeated += ctl_flag_repeats(ctl_flag_by_name(name));
         }
+        assert_true(repeated <= 1); /* their values have one place */
         for (unsigned k = 0; k < i; k++)
             assert_string_not_equal(c->words, ctl_commands[k].words);
     }
@@ -216,6 +235,7 @@ int main(void)
         cmocka_unit_test_setup(test_finds_commands, reset),
         cmocka_unit_test_setup(test_complains, reset),
         cmocka_unit_test_setup(test_flags, reset),
+        cmocka_unit_test_setup(test_a_flag_that_repeats, reset),
         cmocka_unit_test(test_durations),
         cmocka_unit_test(test_table_is_sound),
         cmocka_unit_test(test_permission),
