@@ -99,9 +99,10 @@ struct conf_process {
     const char *bans_state;       /* NULL: bans are not kept */
     const char *boxoffice_store;
     const char *boxoffice_upstream; /* "" none; reloadable, also in the blob */
-    uint32_t drain_timeout_ms;      /* reloadable, also in the blob */
-    unsigned generations_keep;      /* reloadable */
-    struct conf_canary canary;      /* reloadable */
+    uint64_t limit_table_bytes;
+    uint32_t drain_timeout_ms; /* reloadable, also in the blob */
+    unsigned generations_keep; /* reloadable */
+    struct conf_canary canary; /* reloadable */
 };
 
 const struct conf_process *conf_process(const struct conf *c);

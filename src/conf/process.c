@@ -89,5 +89,6 @@ void conf_fill_process(struct conf *c)
         .promote_after_ms = (uint64_t)node_num(r, S_CANARY_PROMOTE_AFTER),
     };
     p->generations_keep = (unsigned)node_num(node_get(r, S_GENERATIONS), S_GENERATIONS_KEEP);
+    p->limit_table_bytes = (uint64_t)node_num(r, S_LIMIT_TABLE);
     p->drain_timeout_ms = (uint32_t)node_num(r, S_DRAIN_TIMEOUT);
 }

@@ -22,21 +22,21 @@
 #include "base/log.h"
 #include "proc/master.h"
 
-#define BANK_BYTES     (UINT64_C(32) << 20) /* per bank; memory is used only where it is written */
-#define LIMIT_SET_BITS 19                   /* 4 million keys in 64 MB, touched as needed */
-#define SLAB_HALF      (CONTROL_WORKERS / 2)
+#define BANK_BYTES (UINT64_C(32) << 20) /* per bank; memory is used only where it is written */
+#define SLAB_HALF  (CONTROL_WORKERS / 2)
 
 struct zone_kind {
     const char *name;
     uint32_t layout;
     size_t zone, mapping; /* where struct master has the zone, and a pointer to its content */
-    size_t (*size)(void);
-    void (*init)(struct master *m);            /* a new one */
-    bool (*fits)(const struct zone_header *h); /* NULL: does not survive */
+    size_t (*size)(const struct master *m);
+    void (*init)(struct master *m);                                    /* a new one */
+    bool (*fits)(const struct master *m, const struct zone_header *h); /* NULL: does not survive */
 };
 
-static size_t control_size(void)
+static size_t control_size(const struct master *m)
 {
+    (void)m;
     return sizeof(struct control);
 }
 
@@ -45,8 +45,9 @@ static void control_fill(struct master *m)
     control_init(m->control);
 }
 
-static size_t bank_size(void)
+static size_t bank_size(const struct master *m)
 {
+    (void)m;
     return bank_zone_size(BANK_BYTES);
 }
 
@@ -55,18 +56,21 @@ static void config_fill(struct master *m)
     bank_zone_init(m->banks, BANK_BYTES);
 }
 
-static size_t metric_size(void)
+static size_t metric_size(const struct master *m)
 {
+    (void)m;
     return sizeof(struct metric_zone);
 }
 
-static size_t ring_size(void)
+static size_t ring_size(const struct master *m)
 {
+    (void)m;
     return sizeof(struct ring_zone);
 }
 
-static size_t offenders_size(void)
+static size_t offenders_size(const struct master *m)
 {
+    (void)m;
     return sizeof(struct offenders_zone);
 }
 
@@ -75,9 +79,15 @@ static void nothing(struct master *m)
     (void)m;
 }
 
-static size_t limit_size(void)
+/* The largest table that fits into what the configuration gives. */
+static uint32_t limit_set_bits(const struct master *m)
 {
-    return limit_zone_size(LIMIT_SET_BITS);
+    return 63 - (uint32_t)__builtin_clzll(m->process->limit_table_bytes / sizeof(struct limit_set));
+}
+
+static size_t limit_size(const struct master *m)
+{
+    return limit_zone_size(limit_set_bits(m));
 }
 
 static void limit_fill(struct master *m)
@@ -85,12 +95,12 @@ static void limit_fill(struct master *m)
     uint64_t seed;
 
     random_bytes(&seed, sizeof seed);
-    limit_zone_init(m->limits, LIMIT_SET_BITS, seed);
+    limit_zone_init(m->limits, limit_set_bits(m), seed);
 }
 
-static bool limit_fits(const struct zone_header *h)
+static bool limit_fits(const struct master *m, const struct zone_header *h)
 {
-    return ((const struct limit_zone *)(const void *)h)->set_bits == LIMIT_SET_BITS;
+    return ((const struct limit_zone *)(const void *)h)->set_bits == limit_set_bits(m);
 }
 
 #define IN_MASTER(zone, mapping) offsetof(struct master, zone), offsetof(struct master, mapping)
@@ -114,7 +124,7 @@ static struct zone *zone_of(struct master *m, const struct zone_kind *k)
 }
 
 /* Why the zone behind the descriptor cannot be used. */
-static void explain(const struct zone_kind *k, int fd, char why[80])
+static void explain(const struct master *m, const struct zone_kind *k, int fd, char why[80])
 {
     struct zone_header h;
 
@@ -122,8 +132,9 @@ static void explain(const struct zone_kind *k, int fd, char why[80])
         snprintf(why, 80, "it has no header");
     else if (h.layout != k->layout)
         snprintf(why, 80, "layout %u, this binary has %u", h.layout, k->layout);
-    else if (h.size != k->size())
-        snprintf(why, 80, "%llu bytes, this binary has %zu", (unsigned long long)h.size, k->size());
+    else if (h.size != k->size(m))
+        snprintf(why, 80, "%llu bytes, the configuration wants %zu", (unsigned long long)h.size,
+                 k->size(m));
     else
         snprintf(why, 80, "its content is not what this binary makes");
 }
@@ -141,14 +152,14 @@ static bool inherit(struct master *m, const struct zone_kind *k)
         return false;
     }
     if (zone_attach(z, k->name, k->layout, fd, true) == 0) {
-        if (z->head->size == k->size() && k->fits(z->head)) {
+        if (z->head->size == k->size(m) && k->fits(m, z->head)) {
             successor_note(m, "zone", k->name, "kept", "");
             return true;
         }
-        explain(k, fd, why);
+        explain(m, k, fd, why);
         zone_close(z);
     } else {
-        explain(k, fd, why);
+        explain(m, k, fd, why);
         close(fd);
     }
     log_warn("zone %s is built anew: %s", k->name, why);
@@ -162,7 +173,7 @@ int zones_open(struct master *m)
         const struct zone_kind *k = &kinds[i];
         struct zone *z = zone_of(m, k);
         bool kept = inherit(m, k);
-        int rc = kept ? 0 : zone_create(z, k->name, k->layout, k->size());
+        int rc = kept ? 0 : zone_create(z, k->name, k->layout, k->size(m));
         if (rc < 0)
             return rc;
         memcpy((char *)m + k->mapping, &z->head, sizeof z->head);

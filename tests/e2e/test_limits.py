@@ -278,3 +278,17 @@ def test_names_are_not_used_up(start):
     assert metrics[name % "kept"] == 8
     assert metrics[name % names[-1]] == 1
     assert "are counted together" not in g.error_log()
+
+
+def test_table_that_is_full(start):
+    """Keys beyond the table share one bucket of their limit: fewer are admitted, never more."""
+    g = start({"few": {"key": "client_ip", "rate": SLOW}}, limit_table="64k")
+    keys, seen = 6000, []
+    with g.client.connect() as c:
+        for i in range(keys):
+            seen.append(c.request("GET", "/limited/a", None, client(f"10.0.{i >> 8}.{i & 255}")).status)
+        again = c.request("GET", "/limited/a", None, client("10.0.0.0")).status
+    assert seen[0] == 200 and again == 429  # nothing that counts was forgotten
+    assert 2500 < seen.count(200) <= 4096 + 1
+    metrics = g.metrics()
+    assert metrics['rushgate_limit_overflow_total{limit="few"}'] >= keys - 4096

@@ -210,6 +210,20 @@ def test_zone_of_another_layout_is_built_anew(make_gateway):
     assert gateway.client.get("/hello").status == 200
 
 
+def test_limit_table_of_another_size_is_built_anew(make_gateway):
+    config = plain_config()
+    config["limits"] = {"few": {"key": "client_ip", "rate": "1/h"}}
+    config["routes"][0]["limits"] = ["few"]
+    gateway = make_gateway(base=config).start()
+    assert [gateway.client.get("/hello").status for _ in range(2)] == [200, 429]
+    gateway.config["limit_table"] = "1m"
+    gateway.write_config()
+    done = gateway.upgrade()
+    note = [n for n in done["data"]["handed_over"] if n["kind"] == "zone"][0]
+    assert note["outcome"] == "new" and "bytes" in note["why"]
+    assert [gateway.client.get("/hello").status for _ in range(2)] == [200, 429]
+
+
 def test_usr2_and_another_version(gateway):
     """A link that leads to another binary tomorrow is followed."""
     gateway.create_event("demo")
