@@ -1,5 +1,5 @@
 # Tests of what has no folder of its own under src/; unit tests are listed in their folder's local.mk.
-EXTRA_DIST += %D%/bench %D%/e2e %D%/lint/includes
+EXTRA_DIST += %D%/bench %D%/chaos %D%/e2e %D%/lint/includes
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/stampede/test_audit tests/unit/stampede/test_latency

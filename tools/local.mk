@@ -13,4 +13,4 @@ STAMPEDE_LIBS = src/net/libnet.a src/base/libbase.a $(EVENT_LIBS) $(HTTP_PARSER_
 stampede_SOURCES = $(STAMPEDE_SOURCES) %D%/stampede/main.c src/boxoffice/core/code.c
 stampede_LDADD = $(STAMPEDE_LIBS)
 
-EXTRA_DIST += %D%/bench %D%/build %D%/format %D%/packages %D%/quickstart %D%/test
+EXTRA_DIST += %D%/bench %D%/chaos %D%/build %D%/format %D%/packages %D%/quickstart %D%/test

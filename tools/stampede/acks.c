@@ -40,8 +40,17 @@ static void member_units(struct buf *out, const uint32_t *units, uint32_t n)
     buf_char(out, ']');
 }
 
-static void line_end(struct acks *a)
+static void member_time(struct buf *out, const char *name, uint64_t ns)
 {
+    if (ns != 0)
+        buf_printf(out, ",\"%s\":%llu", name, (unsigned long long)ns);
+}
+
+static void line_end(struct acks *a, const struct ack_times *times)
+{
+    member_time(&a->out, "asked", times->asked_ns);
+    member_time(&a->out, "sent", times->sent_ns);
+    member_time(&a->out, "answered", times->answered_ns);
     buf_str(&a->out, "}\n");
     a->lines++;
 }
@@ -62,7 +71,35 @@ void acks_order(struct acks *a, const struct ack_order_line *line)
     member(out, "expires", line->expires);
     buf_printf(out, ",\"quantity\":%u", line->quantity);
     member_units(out, line->units, line->units_n);
-    line_end(a);
+    line_end(a, &line->times);
+}
+
+void acks_ask(struct acks *a, const struct ack_order_line *line)
+{
+    struct buf *out = &a->out;
+
+    if (a->fd < 0 || !a->history)
+        return;
+    buf_str(out, "{\"t\":\"ask\"");
+    member(out, "event", line->event);
+    member(out, "item", line->item);
+    member(out, "buyer", line->buyer);
+    member(out, "key", line->key);
+    buf_printf(out, ",\"quantity\":%u", line->quantity);
+    line_end(a, &line->times);
+}
+
+void acks_sold_out(struct acks *a, const struct ack_order_line *line)
+{
+    struct buf *out = &a->out;
+
+    if (a->fd < 0 || !a->history)
+        return;
+    buf_str(out, "{\"t\":\"sold-out\"");
+    member(out, "event", line->event);
+    member(out, "item", line->item);
+    buf_printf(out, ",\"quantity\":%u,\"available\":%u", line->quantity, line->available);
+    line_end(a, &line->times);
 }
 
 static void action(struct acks *a, const char *type, const char *event, const char *code)
@@ -73,21 +110,22 @@ static void action(struct acks *a, const char *type, const char *event, const ch
 }
 
 void acks_confirm(struct acks *a, const char *event, const char *code, const uint32_t *units,
-                  uint32_t n)
+                  uint32_t n, const struct ack_times *times)
 {
     if (a->fd < 0)
         return;
     action(a, "confirm", event, code);
     member_units(&a->out, units, n);
-    line_end(a);
+    line_end(a, times);
 }
 
-void acks_action(struct acks *a, const char *type, const char *event, const char *code)
+void acks_action(struct acks *a, const char *type, const char *event, const char *code,
+                 const struct ack_times *times)
 {
     if (a->fd < 0)
         return;
     action(a, type, event, code);
-    line_end(a);
+    line_end(a, times);
 }
 
 void acks_flush(struct acks *a)

@@ -2,12 +2,20 @@
 /*
  * The buyers' own record: a file of JSON lines, appended to as acknowledgements arrive.
  *
- *   {"t":"order","event":…,"item":…,"buyer":…,"key":…,"code":…,"status":…,"quantity":2,
- *    "units":[0,1],"expires":…}           an order was acknowledged, for the first time or again
+ *   {"t":"order","event":…,"item":…,"buyer":…,"key":…,"code":…,"status":…,"expires":…,"quantity":2,
+ *    "units":[0,1]}                       an order was acknowledged, for the first time or again
  *   {"t":"confirm","event":…,"code":…,"units":[0,1]}   the payment was acknowledged; one that came
  *                                           after the hold was over may have taken other units
  *   {"t":"cancel","event":…,"code":…}       the cancellation was acknowledged
  *   {"t":"ask-cancel","event":…,"code":…}   a cancellation was sent; its outcome may stay unknown
+ *
+ * and with --history, for whoever checks what happened when (tools/chaos):
+ *
+ *   {"t":"ask","event":…,"item":…,"buyer":…,"key":…,"quantity":2}    an order is asked for
+ *   {"t":"sold-out","event":…,"item":…,"quantity":2,"available":1}   and refused for want of units
+ *
+ * Every line ends with its times, in nanoseconds of CLOCK_MONOTONIC: "asked", when this was asked
+ * for the first time, "sent", when the request that got this answer was, and "answered".
  *
  * A line is in the file before what it says counts in any summary. The audit reads the file, so
  * what a killed stampede had recorded is audited too.
@@ -24,8 +32,14 @@
 
 /* ---- writing ---- */
 
+/* Of a line; what is 0 is not in it. */
+struct ack_times {
+    uint64_t asked_ns, sent_ns, answered_ns;
+};
+
 struct acks {
     int fd;         /* owned; -1: nothing is recorded */
+    bool history;   /* asks and refusals, too */
     struct buf out; /* lines of this turn */
     uint64_t lines; /* in the file */
 };
@@ -40,13 +54,19 @@ struct ack_order_line {
     const uint32_t *units;
     uint32_t units_n;
     struct slice expires; /* as in the reply */
+    uint32_t available;   /* of a refusal */
+    struct ack_times times;
 };
 void acks_order(struct acks *a, const struct ack_order_line *line);
+/* Of the line: what was asked for; with --history only. */
+void acks_ask(struct acks *a, const struct ack_order_line *line);
+void acks_sold_out(struct acks *a, const struct ack_order_line *line);
 /* units: as in the reply; n 0: it named none */
 void acks_confirm(struct acks *a, const char *event, const char *code, const uint32_t *units,
-                  uint32_t n);
+                  uint32_t n, const struct ack_times *times);
 /* type: "cancel", "ask-cancel" */
-void acks_action(struct acks *a, const char *type, const char *event, const char *code);
+void acks_action(struct acks *a, const char *type, const char *event, const char *code,
+                 const struct ack_times *times);
 /* Writes what was added. Dies where that fails: a record with holes proves nothing. */
 void acks_flush(struct acks *a);
 /* Flush, fsync, close. */

@@ -286,7 +286,8 @@ void audit_compare(struct audit *a, const struct ack_record *acks, const struct 
         fprintf(stderr, "audit: %u more findings\n", a->findings - AUDIT_FINDINGS);
 }
 
-bool audit_files(struct audit *a, const char *acks, const char *store, const char *event)
+bool audit_files(struct audit *a, const char *acks, const char *store, const char *event,
+                 uint32_t ahead_s)
 {
     struct ack_record record;
     struct store_view view;
@@ -300,7 +301,7 @@ bool audit_files(struct audit *a, const char *acks, const char *store, const cha
         ack_record_free(&record);
         return false;
     }
-    audit_compare(a, &record, &view, (int64_t)time(NULL));
+    audit_compare(a, &record, &view, (int64_t)time(NULL) + ahead_s);
     store_view_free(&view);
     ack_record_free(&record);
     return true;

@@ -29,11 +29,14 @@ struct audit {
 };
 #define AUDIT_FINDINGS 20u
 
-/* now_s: seconds since the epoch, to know what may have expired. */
+/* now_s: seconds since the epoch, the latest that any box office's clock showed: to know what may
+ * have expired. */
 void audit_compare(struct audit *a, const struct ack_record *acks, const struct store_view *store,
                    int64_t now_s);
-/* Loads both and compares; false with a message on stderr where one cannot be read. */
-bool audit_files(struct audit *a, const char *acks, const char *store, const char *event);
+/* Loads both and compares; false with a message on stderr where one cannot be read. ahead_s: how
+ * far ahead of ours the box office's clock may have been. */
+bool audit_files(struct audit *a, const char *acks, const char *store, const char *event,
+                 uint32_t ahead_s);
 bool audit_clean(const struct audit *a);
 void audit_json(const struct audit *a, json_t *obj);
 

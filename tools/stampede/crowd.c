@@ -255,6 +255,7 @@ void crowd_init(struct crowd *c, const struct options *o)
     loop_init(&c->loop);
     wire_init(&c->wire, &c->loop, o->host, o->port, o->connections, (uint64_t)(o->timeout_s * 1e9));
     acks_open(&c->acks, o->acks);
+    c->acks.history = o->history;
     snprintf(c->run, sizeof c->run, "%08x", (unsigned)hash_mix(o->seed));
     list_init(&c->live);
     list_init(&c->pending);

@@ -53,7 +53,7 @@ static int audit_mode(const struct options *o)
     struct audit a;
     json_t *obj;
 
-    if (!audit_files(&a, o->acks, o->store, o->event))
+    if (!audit_files(&a, o->acks, o->store, o->event, o->ahead_s))
         return 1;
     print_verdict(&a, NULL);
     if (o->json) {
@@ -76,7 +76,7 @@ static int report(const struct options *o, const struct crowd *c)
     json_object_set_new(obj, "seed", json_integer((json_int_t)o->seed));
     tally_print(&c->tally, &c->wire);
     if (o->store != NULL) {
-        if (audit_files(&a, o->acks, o->store, o->event)) {
+        if (audit_files(&a, o->acks, o->store, o->event, o->ahead_s)) {
             print_verdict(&a, &c->tally);
             audit_json(&a, obj);
             rc = audit_clean(&a) && rc == 0 ? 0 : 1;

@@ -50,6 +50,8 @@ struct options {
     const char *event, *item;
     const char *acks;  /* file; NULL: none is written */
     const char *store; /* SQLite file to audit against; NULL: no audit */
+    bool history;      /* the record has what was asked and refused, too */
+    uint32_t ahead_s;  /* how far ahead of ours the box office's clock may have been */
     /* what */
     bool create;
     uint32_t tickets;

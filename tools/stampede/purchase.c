@@ -23,6 +23,7 @@ struct click {
     struct exchange x;
     struct loop_timer wait; /* until it asks (again) */
     unsigned attempts;
+    uint64_t sent_ns; /* the last attempt */
     enum outcome outcome;
     bool over;
 };
@@ -33,6 +34,7 @@ struct purchase {
     enum step step;
     unsigned traits;
     uint64_t intended_ns, buyer, number;
+    uint64_t asked_ns; /* this step, for the first time; 0: not yet */
     uint32_t quantity;
     bool created;        /* a 201 came; code and secret are set */
     uint64_t created_ns; /* when */
@@ -77,6 +79,48 @@ static void write_request(struct click *k)
         die("out of memory");
 }
 
+/* ---- the record ----------------------------------------------------------------------------- */
+
+static struct ack_times times_of(const struct click *k)
+{
+    return (struct ack_times){k->p->asked_ns, k->sent_ns, clock_mono_ns()};
+}
+
+struct names {
+    char buyer[48], key[48];
+};
+
+/* What this purchase asks for; `n` has the names that the line borrows. */
+static struct ack_order_line wish_line(const struct purchase *p, struct names *n)
+{
+    const struct crowd *c = p->crowd;
+
+    snprintf(n->buyer, sizeof n->buyer, "%s-b%llu", c->run, (unsigned long long)p->buyer);
+    snprintf(n->key, sizeof n->key, "%s-k%llu", c->run, (unsigned long long)p->number);
+    return (struct ack_order_line){.event = slice_str(c->o->event),
+                                   .item = slice_str(c->o->item),
+                                   .buyer = slice_str(n->buyer),
+                                   .key = slice_str(n->key),
+                                   .quantity = p->quantity};
+}
+
+static void record_ask(struct purchase *p)
+{
+    struct acks *a = &p->crowd->acks;
+    struct ack_times times = {.asked_ns = p->asked_ns};
+    struct names names;
+    struct ack_order_line line = wish_line(p, &names);
+
+    line.times = times;
+    if (p->step == STEP_ORDER)
+        acks_ask(a, &line);
+    else if (p->step == STEP_CANCEL)
+        acks_action(a, "ask-cancel", p->crowd->o->event, p->code, &times);
+    acks_flush(a);
+}
+
+/* ---- asking --------------------------------------------------------------------------------- */
+
 static void click_send(struct click *k)
 {
     struct purchase *p = k->p;
@@ -84,13 +128,14 @@ static void click_send(struct click *k)
 
     if (k->attempts++ > 0)
         c->tally.retries++;
+    k->sent_ns = clock_mono_ns();
+    if (p->asked_ns == 0) {
+        p->asked_ns = k->sent_ns;
+        record_ask(p);
+    }
     write_request(k);
     k->x.fresh = crowd_random(c) < c->o->fresh;
     k->x.quit = (p->traits & TRAIT_QUIT) != 0 && !p->settling;
-    if (p->step == STEP_CANCEL) {
-        acks_action(&c->acks, "ask-cancel", c->o->event, p->code);
-        acks_flush(&c->acks);
-    }
     wire_start(&c->wire, &k->x);
 }
 
@@ -151,6 +196,7 @@ void purchase_start(struct crowd *c, const struct purchase_wish *wish)
     p->quantity = wish->quantity;
     p->number = c->next_order++;
     p->created = p->settling = false;
+    p->asked_ns = 0;
     c->tally.offered++;
     go_live(p);
     start_step(p, STEP_ORDER, (wish->traits & TRAIT_DOUBLE) != 0 ? 2 : 1);
@@ -176,6 +222,7 @@ static void think(struct purchase *p, enum step step)
     double s = -log(1 - crowd_random(c)) * c->o->think_s;
 
     start_step(p, step, 1);
+    p->asked_ns = 0;
     if (s > 5 * c->o->think_s)
         s = 5 * c->o->think_s;
     loop_timer_arm(&c->loop, &p->clicks[0].wait, (uint64_t)(s * 1e9));
@@ -281,89 +328,104 @@ static uint32_t read_units(const json_t *order, uint32_t units[UNITS_MAX])
     return n;
 }
 
-static void record_order(struct purchase *p, const json_t *order)
+static void record_order(struct click *k, const json_t *order)
 {
-    struct crowd *c = p->crowd;
+    struct purchase *p = k->p;
+    struct names names;
+    struct ack_order_line line = wish_line(p, &names);
     const char *expires = json_string_value(json_object_get(order, "expires"));
     const char *item = json_string_value(json_object_get(order, "item"));
     const char *status = json_string_value(json_object_get(order, "status"));
-    char buyer[48], key[48];
     uint32_t number[UNITS_MAX];
-    struct ack_order_line line = {
-        .event = slice_str(c->o->event),
-        .item = slice_str(item),
-        .code = slice_str(p->code),
-        .status = slice_str(status != NULL ? status : ""),
-        .quantity = (uint32_t)json_integer_value(json_object_get(order, "quantity")),
-        .units = number,
-        .expires = slice_str(expires != NULL ? expires : ""),
-    };
 
-    snprintf(buyer, sizeof buyer, "%s-b%llu", c->run, (unsigned long long)p->buyer);
-    snprintf(key, sizeof key, "%s-k%llu", c->run, (unsigned long long)p->number);
-    line.buyer = slice_str(buyer);
-    line.key = slice_str(key);
+    line.item = slice_str(item);
+    line.code = slice_str(p->code);
+    line.status = slice_str(status != NULL ? status : "");
+    line.quantity = (uint32_t)json_integer_value(json_object_get(order, "quantity"));
+    line.units = number;
     line.units_n = read_units(order, number);
-    acks_order(&c->acks, &line);
+    line.expires = slice_str(expires != NULL ? expires : "");
+    line.times = times_of(k);
+    acks_order(&p->crowd->acks, &line);
 }
 
-static bool take_order(struct purchase *p, struct slice body)
+static void record_sold_out(struct click *k, struct slice body)
 {
+    struct names names;
+    struct ack_order_line line = wish_line(k->p, &names);
+    json_t *problem = json_loadb(body.p, body.n, 0, NULL);
+
+    line.available = (uint32_t)json_integer_value(json_object_get(problem, "available_number"));
+    line.times = times_of(k);
+    acks_sold_out(&k->p->crowd->acks, &line);
+    json_decref(problem);
+}
+
+static bool take_order(struct click *k, struct slice body)
+{
+    struct purchase *p = k->p;
     json_t *order = json_loadb(body.p, body.n, 0, NULL);
     bool ok = copy_text(order, "code", p->code, sizeof p->code) &&
               copy_text(order, "secret", p->secret, sizeof p->secret) &&
               json_is_string(json_object_get(order, "item"));
 
     if (ok) {
-        record_order(p, order);
+        record_order(k, order);
         count_created(p);
     }
     json_decref(order);
     return ok;
 }
 
-static void record_confirm(struct purchase *p, struct slice body)
+static void record_confirm(struct click *k, struct slice body)
 {
-    struct crowd *c = p->crowd;
+    struct crowd *c = k->p->crowd;
+    struct ack_times times = times_of(k);
     json_t *order = json_loadb(body.p, body.n, 0, NULL);
     uint32_t units[UNITS_MAX], n = read_units(order, units);
 
-    acks_confirm(&c->acks, c->o->event, p->code, units, n);
+    acks_confirm(&c->acks, c->o->event, k->p->code, units, n, &times);
     json_decref(order);
 }
 
-static enum outcome take_success(struct purchase *p, const struct wire_result *r)
+static enum outcome take_success(struct click *k, const struct wire_result *r)
 {
+    struct purchase *p = k->p;
     struct crowd *c = p->crowd;
+    struct ack_times times = times_of(k);
 
     if (p->step == STEP_ORDER) {
-        if (take_order(p, r->body))
+        if (take_order(k, r->body))
             return OUTCOME_DONE;
         c->tally.malformed++;
         return OUTCOME_UNKNOWN;
     }
     if (p->step == STEP_PAY) {
-        record_confirm(p, r->body);
+        record_confirm(k, r->body);
         c->tally.confirmed++;
     } else {
-        acks_action(&c->acks, action_word[p->step], c->o->event, p->code);
+        acks_action(&c->acks, action_word[p->step], c->o->event, p->code, &times);
         c->tally.canceled++;
     }
     return OUTCOME_DONE;
 }
 
 /* Refusals are final; what may or may not have happened is not. */
-static enum outcome judge(struct purchase *p, const struct wire_result *r)
+static enum outcome judge(struct click *k, const struct wire_result *r)
 {
+    struct purchase *p = k->p;
+
     if (r->error != WIRE_OK || r->status >= 500 || r->status == 408 || r->status == 429)
         return OUTCOME_UNKNOWN;
     if (r->status >= 200 && r->status < 300)
-        return take_success(p, r);
+        return take_success(k, r);
     if (slice_eq(r->reason, SLICE_LIT("request-in-progress")))
         return OUTCOME_UNKNOWN;
-    if (p->step == STEP_ORDER && p->quantity == 1 && p->crowd->sold_out_ns == 0 &&
-        slice_eq(r->reason, SLICE_LIT("sold-out")))
-        p->crowd->sold_out_ns = loop_now(&p->crowd->loop);
+    if (p->step == STEP_ORDER && slice_eq(r->reason, SLICE_LIT("sold-out"))) {
+        record_sold_out(k, r->body);
+        if (p->quantity == 1 && p->crowd->sold_out_ns == 0)
+            p->crowd->sold_out_ns = loop_now(&p->crowd->loop);
+    }
     return OUTCOME_REFUSED;
 }
 
@@ -394,7 +456,7 @@ static void click_done(struct exchange *x, const struct wire_result *r)
     struct crowd *c = k->p->crowd;
 
     tally_answer(&c->tally, r);
-    k->outcome = judge(k->p, r);
+    k->outcome = judge(k, r);
     if (k->outcome == OUTCOME_UNKNOWN && may_retry(k)) {
         loop_timer_arm(&c->loop, &k->wait, backoff_ns(k, r->retry_after_s));
         return;

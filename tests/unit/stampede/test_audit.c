@@ -57,6 +57,8 @@ static int teardown(void **state)
     return 0;
 }
 
+static const struct ack_times untimed;
+
 /* Units first .. first + n - 1. `expires` may be the status of an order that ended instead. */
 static void told(struct world *w, const char *code, const char *buyer, const char *key,
                  uint32_t first, uint32_t n, const char *expires)
@@ -122,10 +124,10 @@ static void test_clean(void **state)
     told(w, "A", "ann", "k1", 0, 2, LATER);
     told(w, "A", "ann", "k1", 0, 2, LATER); /* a replay */
     told(w, "B", "bob", "k2", 2, 3, LATER);
-    acks_confirm(&w->acks, "e", "B", (uint32_t[]){2, 3, 4}, 3);
+    acks_confirm(&w->acks, "e", "B", (uint32_t[]){2, 3, 4}, 3, &untimed);
     told(w, "C", "cyd", "k3", 5, 1, LATER);
-    acks_action(&w->acks, "ask-cancel", "e", "C");
-    acks_action(&w->acks, "cancel", "e", "C");
+    acks_action(&w->acks, "ask-cancel", "e", "C", &untimed);
+    acks_action(&w->acks, "cancel", "e", "C", &untimed);
     told(w, "D", "dan", "k4", 6, 1, EARLIER);
     told(w, "X", "eve", "k5", 5, 1, LATER); /* the unit that C gave back */
     stored(w, "A", "ann", "k1", STORE_PENDING, 0, 2);
@@ -170,11 +172,11 @@ static void test_undone(void **state)
     struct world *w = *state;
 
     told(w, "A", "ann", "k1", 0, 1, LATER);
-    acks_confirm(&w->acks, "e", "A", NULL, 0);
+    acks_confirm(&w->acks, "e", "A", NULL, 0, &untimed);
     told(w, "B", "bob", "k2", 1, 1, LATER);
     told(w, "C", "cyd", "k3", 2, 1, LATER);
     told(w, "D", "dan", "k4", 3, 1, LATER);
-    acks_action(&w->acks, "cancel", "e", "D");
+    acks_action(&w->acks, "cancel", "e", "D", &untimed);
     stored(w, "A", "ann", "k1", STORE_PENDING, 0, 1);  /* paid, they said */
     stored(w, "B", "bob", "k2", STORE_CANCELED, 1, 1); /* nobody asked */
     stored(w, "C", "cyd", "k3", STORE_EXPIRED, 2, 1);  /* not yet */
@@ -201,7 +203,7 @@ static void test_replay_of_an_order_that_ended(void **state)
     told(w, "A", "ann", "k1", 0, 2, "expired");
     told(w, "B", "bob", "k2", 2, 1, "expired"); /* its first answer was lost */
     told(w, "C", "cyd", "k3", 3, 2, LATER);
-    acks_action(&w->acks, "ask-cancel", "e", "C");
+    acks_action(&w->acks, "ask-cancel", "e", "C", &untimed);
     told(w, "C", "cyd", "k3", 3, 2, "canceled");
     stored(w, "A", "ann", "k1", STORE_EXPIRED, 0, 2);
     stored(w, "B", "bob", "k2", STORE_EXPIRED, 2, 1);
@@ -232,12 +234,12 @@ static void test_late_payment_takes_other_units(void **state)
     struct world *w = *state;
 
     told(w, "A", "ann", "k1", 0, 2, EARLIER);
-    acks_confirm(&w->acks, "e", "A", (uint32_t[]){5, 4}, 2);
+    acks_confirm(&w->acks, "e", "A", (uint32_t[]){5, 4}, 2, &untimed);
     told(w, "B", "bob", "k2", 0, 2, LATER); /* the units that were A's */
     told(w, "C", "cyd", "k3", 6, 1, "expired");
-    acks_confirm(&w->acks, "e", "C", (uint32_t[]){7}, 1);
+    acks_confirm(&w->acks, "e", "C", (uint32_t[]){7}, 1, &untimed);
     told(w, "D", "dan", "k4", 8, 1, LATER);
-    acks_confirm(&w->acks, "e", "D", (uint32_t[]){9}, 1);
+    acks_confirm(&w->acks, "e", "D", (uint32_t[]){9}, 1, &untimed);
     stored(w, "A", "ann", "k1", STORE_PAID, 4, 2);
     stored(w, "B", "bob", "k2", STORE_PENDING, 0, 2);
     stored(w, "C", "cyd", "k3", STORE_PAID, 6, 1); /* was told unit 7 */
