@@ -240,6 +240,7 @@ static enum http_fault parse(struct asking *a)
     a->http.host = h.host;
     a->http.headers = h.headers;
     a->http.headers_n = h.headers_n;
+    a->e.body_n = a->e.body_given ? a->http.body.n : h.length;
     a->http.start_ns = loop_now(a->gate.ctx.loop);
     return FAULT_NONE;
 }

@@ -2,7 +2,6 @@
 #include "gate/explain_note.h"
 
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/ip.h"
@@ -10,7 +9,6 @@
 #include "gate/limit_bucket.h"
 #include "http/lint.h"
 #include "http/problem.h"
-#include "rpc/balance.h"
 
 /* --- steps as JSON --- */
 
@@ -497,87 +495,11 @@ bool explain_body_fits(struct gate_request *q)
 {
     const struct http_fault_info *f = http_fault_info(FAULT_BODY_BIG);
 
-    if (q->http->body.n <= q->route->max_body)
+    if (q->explain->body_n <= q->route->max_body)
         return true;
     gate_refuse(q, f->status, f->reason, slice_str(f->detail));
     q->explain->by = "http";
     return false;
-}
-
-/* --- the upstream --- */
-
-/* As the workers balance, but without what each has ejected by itself. */
-static void note_endpoints(struct gate_request *q, const struct conf_upstream *u, bool *any_up)
-{
-    struct explanation *e = q->explain;
-    struct rpc_endpoint_config *list = calloc(u->endpoints.n + 1, sizeof(*list));
-    struct balance_config cfg = {.endpoints = list,
-                                 .endpoints_n = u->endpoints.n,
-                                 .rendezvous = u->balance == CONF_BALANCE_RENDEZVOUS};
-    const struct balance_endpoint *pick;
-    struct balance b;
-    uint64_t rng = 1;
-
-    *any_up = true;
-    if (list == NULL)
-        return;
-    upstream_endpoints(q->gate, q->gen->root, u, list);
-    if (balance_init(&b, &cfg, &rng) == 0) {
-        pick = balance_pick(&b, loop_now(q->gate->ctx.loop), balance_hash(q), NULL);
-        *any_up = pick != NULL;
-        buf_str(&e->steps, ",\"endpoints\":[");
-        for (unsigned i = 0; i < b.n; i++) {
-            buf_str(&e->steps, i > 0 ? ",{\"endpoint\":" : "{\"endpoint\":");
-            buf_json(&e->steps, slice_str(b.endpoints[i]->address));
-            buf_printf(&e->steps, ",\"up\":%s}", balance_is_up(b.endpoints[i]) ? "true" : "false");
-        }
-        buf_char(&e->steps, ']');
-        if (cfg.rendezvous && pick != NULL)
-            explain_member(e, "picks", slice_str(pick->address));
-        balance_fini(&b);
-    }
-    free(list);
-}
-
-static const struct conf_upstream *conf_of(const struct gate_request *q)
-{
-    uint32_t i = 0;
-
-    while (i + 1 < q->gen->root->upstreams.n && q->gen->upstreams[i] != q->upstream)
-        i++;
-    return &conf_upstreams(q->gen->root)[i];
-}
-
-enum phase_verdict explain_call(struct gate_request *q)
-{
-    const struct conf_upstream *u = conf_of(q);
-    struct explanation *e = q->explain;
-    struct slice rpc = q->upstream->protocol == CONF_GRPC && q->info->rpc_path.n > 0
-                           ? slice_of(q->info->rpc_path.p + 1, q->info->rpc_path.n - 1)
-                           : SLICE_NONE;
-    struct refusal nobody = {.status = 503,
-                             .reason = "upstream-unavailable",
-                             .detail = SLICE_LIT("No endpoint is up."),
-                             .retry_after_s = 1};
-    bool unknown = q->upstream->protocol == CONF_GRPC && explain_body_unknown(q), any_up;
-
-    explain_open(e, "upstream", "%s (%s), %u endpoint%s%s", q->upstream->name,
-                 u->protocol == CONF_GRPC ? "grpc" : "http", u->endpoints.n,
-                 u->endpoints.n == 1 ? "" : "s", unknown ? "; the body is not known" : "");
-    explain_member(e, "upstream", slice_str(q->upstream->name));
-    explain_member(e, "protocol", slice_str(u->protocol == CONF_GRPC ? "grpc" : "http"));
-    explain_member(e, "rpc", rpc);
-    buf_printf(&e->steps, ",\"deadline_s\":%g", q->route->deadline_ms / 1000.0);
-    note_endpoints(q, u, &any_up);
-    explain_close(e);
-    if (!any_up)
-        return gate_refuse_with(q, &nobody);
-    if (unknown)
-        explain_provided(e, "the body fits");
-    e->called = true;
-    buf_printf(&e->target, "%s (%s)%s%.*s", q->upstream->name,
-               u->protocol == CONF_GRPC ? "grpc" : "http", rpc.n > 0 ? " " : "", SLICE_ARG(rpc));
-    return PHASE_WAIT;
 }
 
 /* --- the end --- */

@@ -19,6 +19,7 @@ struct explanation {
     const struct explain_sides *sides;
     uint64_t generation; /* that the request meets */
     bool body_given;
+    uint64_t body_n;  /* bytes: what was given, else what Content-Length says */
     struct buf steps; /* JSON objects, one for each step, separated by commas */
     struct buf text;  /* scratch */
     const char *by;   /* the phase that answered or called; NULL: none yet */

@@ -223,6 +223,8 @@ def test_a_body_is_looked_at_where_it_is_given(gateway):
     assert decision["reason"] == "unsupported-media-type"
     decision = explain(gateway, "POST", "/web/x", "--data", "x" * 101)["decision"]
     assert (decision["status"], decision["reason"]) == (413, "body-too-large")
+    decision = explain(gateway, "POST", "/web/x", "-H", "Content-Length: 101")["decision"]
+    assert decision["reason"] == "body-too-large"
     assert gateway.client.request("POST", "/web/x", b"x" * 101).status == 413
 
 
@@ -351,8 +353,24 @@ def test_an_upstream_without_endpoints(make_gateway):
     config["upstreams"]["web"]["health"] = {"interval": "100ms", "fall": 1, "path": "/h"}
     gateway = make_gateway(base=config).start()
     wait_for(lambda: explain(gateway, "GET", "/web/x")["decision"]["status"] == 503, "the check to fail")
+    assert "web (http), 0 of 1 endpoint up" in gateway.ctl("explain", "GET", "/web/x").stdout
     answer = gateway.client.get("/web/x")
     assert (answer.status, answer.reason) == (503, "upstream-unavailable")
+
+
+def test_a_limit_that_hosts_share(make_gateway, silent):
+    """Its buckets of this host are known, what Redis counts is not."""
+    config = config_with(silent)
+    config["redis"] = {"servers": [f"127.0.0.1:{silent}"]}
+    config["limits"]["per_buyer"]["shared"] = True
+    gateway = make_gateway(base=config).start()
+    for status in (200, 200, 200, 429):
+        data = explain(gateway, "GET", "/limited", "--identity", "ann")
+        assert data["decision"]["status"] == status
+        assert not data["decision"]["certain"] and "Redis" in data["decision"]["text"]
+        assert steps(data, "limit")[0]["shared"]
+        assert meets(gateway, "GET", "/limited", [BUYER]).status == status
+    assert explain(gateway, "GET", "/busy")["decision"]["certain"]
 
 
 def test_generations(gateway):
