@@ -468,11 +468,11 @@ static uint32_t split_index(struct writer *w, const struct route_plan *p)
     return name ? node_find(node_get(w->c->root, S_SPLITS), name) : CONF_NONE;
 }
 
-static struct conf_route route(struct writer *w, const struct route_plan *p)
+static void put_route(struct writer *w, const struct route_plan *p, struct conf_route *out)
 {
     uint32_t (*stat)(void *, const char *) = w->r->route_stat;
 
-    return (struct conf_route){
+    *out = (struct conf_route){
         .name = put_str(w, p->name),
         .stat = stat ? stat(w->r->arg, p->name) : 0,
         .methods = p->methods,
@@ -497,6 +497,7 @@ static struct conf_route route(struct writer *w, const struct route_plan *p)
         .respond_body = put_text(w, p->route, S_RESPOND_BODY),
         .respond_type = put_text(w, p->route, S_RESPOND_TYPE),
     };
+    out->closed_n = conf_closed_fields(w->c, p, out->closed_field);
 }
 
 static struct conf_arr put_routes(struct writer *w)
@@ -506,7 +507,7 @@ static struct conf_arr put_routes(struct writer *w)
     struct conf_arr arr = {.n = p->routes_n};
 
     for (uint32_t i = 0; i < p->routes_n; i++)
-        all[i] = route(w, &p->routes[i]);
+        put_route(w, &p->routes[i], &all[i]);
     arr.off = put(w, all, p->routes_n * sizeof *all);
     free(all);
     return arr;

@@ -18,7 +18,7 @@
 #include "base/slice.h"
 
 #define CONF_MAGIC   UINT32_C(0x66636752) /* "Rgcf" */
-#define CONF_VERSION 6u
+#define CONF_VERSION 7u
 #define CONF_NONE    UINT32_C(0xffffffff) /* "no such index" in a reference to an array element */
 
 struct conf_str {
@@ -154,6 +154,8 @@ struct conf_rls_rule {
     uint32_t limit;          /* index in conf_root.rate_limits */
 };
 
+#define CONF_CLOSED_BY 8u /* fields that a refusal depends on */
+
 enum conf_need { CONF_OPTIONAL, CONF_REQUIRED };
 
 /* Methods are a bit set, 1 << enum http_method of http/method.h. */
@@ -173,8 +175,10 @@ struct conf_route {
     struct conf_arr allow; /* struct conf_cidr; empty: everyone */
     struct conf_arr limits; /* struct conf_route_limit */
     struct conf_concurrency concurrency;
-    uint32_t split;          /* index in conf_root.splits, or CONF_NONE */
-    struct conf_str host;    /* as configured, for show routes; "" is any */
+    uint32_t closed_n;                     /* 0: hints of the service do nothing */
+    uint32_t closed_field[CONF_CLOSED_BY]; /* numbers of fields, of the request message */
+    uint32_t split;                        /* index in conf_root.splits, or CONF_NONE */
+    struct conf_str host;                  /* as configured, for show routes; "" is any */
     struct conf_str path;    /* template as configured, for show routes and the access log */
     uint32_t respond_status; /* without upstream: the answer */
     struct conf_str respond_body;

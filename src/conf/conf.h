@@ -96,7 +96,8 @@ struct conf_process {
     const char *state_file;         /* NULL: off */
     bool boxoffice_embedded;
     const char *boxoffice_listen; /* "unix:/path" or "host:port" */
-    const char *bans_state;       /* NULL: bans are not kept */
+    uint32_t idempotency_remember_ms;
+    const char *bans_state; /* NULL: bans are not kept */
     const char *boxoffice_store;
     const char *boxoffice_upstream; /* "" none; reloadable, also in the blob */
     uint64_t limit_table_bytes;

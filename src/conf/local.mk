@@ -1,7 +1,7 @@
 noinst_LIBRARIES += src/conf/libconf.a
 src_conf_libconf_a_SOURCES = \
 	%D%/inputs.c %D%/inputs.h %D%/overlay.c %D%/overlay.h %D%/edit.c %D%/edit.h %D%/save.c %D%/save.h \
-	%D%/check.c %D%/cidr.c %D%/compile.c %D%/compiled.h %D%/concurrency.c %D%/conf.c %D%/conf.h %D%/defaults.c \
+	%D%/check.c %D%/cidr.c %D%/closed.c %D%/compile.c %D%/compiled.h %D%/concurrency.c %D%/conf.c %D%/conf.h %D%/defaults.c \
 	%D%/diag.c %D%/diag.h %D%/limits.c %D%/load.c %D%/paths.c %D%/process.c %D%/redis.c %D%/reference.c %D%/resolve.c %D%/rls.c \
 	%D%/router.c %D%/router.h %D%/router_build.c %D%/router_index.h %D%/router_template.c \
 	%D%/routes.c %D%/schema.c %D%/schema.def %D%/schema.h %D%/show.c \

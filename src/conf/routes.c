@@ -275,6 +275,7 @@ static void expand_service(struct conf *c, struct node *route)
     else
         check_hash(c, route, first);
     conf_check_route_limits(c, route, first);
+    conf_check_route_closed(c, route, first);
 }
 
 /* The binding without annotation of "package.Service.Method". False after an error. */
@@ -366,6 +367,7 @@ static void check_route(struct conf *c, struct node *route)
     r->at = node_get(route, S_MATCH_PATH)->at;
     check_hash(c, route, first);
     conf_check_route_limits(c, route, first);
+    conf_check_route_closed(c, route, first);
 }
 
 static void report_clash(struct conf *c, const struct router_rule *bad,

@@ -117,6 +117,13 @@ void conf_check_routes(struct conf *c);
 
 /* limits.c: rate limits by themselves, and those of a route that is in the plan. */
 void conf_check_limits(struct conf *c);
+/* closed.c */
+/* The fields that refusals of the route depend on, by number; how many. 0: none are set, or its
+ * message does not have all of them. */
+uint32_t conf_closed_fields(const struct conf *c, const struct route_plan *p,
+                            uint32_t out[CONF_CLOSED_BY]);
+/* Of the plans from `first` on, which came from the route. */
+void conf_check_route_closed(struct conf *c, const struct node *route, uint32_t first);
 void conf_check_route_limits(struct conf *c, const struct node *route, uint32_t first);
 /* The limits in force for a planned route: its own or those of the method that overrides. */
 const struct node *conf_route_limits(const struct route_plan *p);

@@ -37,7 +37,9 @@ struct ctl;
 struct ban;
 struct ban_book;
 struct ban_target;
+struct closed_zone;
 struct offenders_zone;
+struct sent_zone;
 
 /* How a reload ended. Borrowed for the time of the callback. */
 struct ctl_reload_result {
@@ -197,6 +199,8 @@ struct ctl_config {
     const struct metric_zone *metrics;
     const struct bank_zone *banks;
     const struct offenders_zone *offenders;
+    const struct closed_zone *closed;
+    const struct sent_zone *sent;
     const char *prefix;        /* as given to -p; copied */
     const char *version;       /* copied */
     const struct ctl_ops *ops; /* borrowed */

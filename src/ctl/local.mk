@@ -1,7 +1,7 @@
 noinst_LIBRARIES += src/ctl/libctl.a
 src_ctl_libctl_a_SOURCES = \
 	%D%/audit.c %D%/audit.h %D%/change.c %D%/change.h \
-	%D%/attachment.c %D%/attachment.h %D%/bans.c %D%/explain.c %D%/offenders.c \
+	%D%/attachment.c %D%/attachment.h %D%/bans.c %D%/closed.c %D%/explain.c %D%/offenders.c \
 	%D%/boxoffice.c %D%/boxoffice.h %D%/columns.def %D%/commands.c %D%/commands.def %D%/commands.h %D%/concurrency.c %D%/ctl.h \
 	%D%/document.c %D%/errors.def %D%/errors.h %D%/generations.c %D%/json.c %D%/json.h %D%/listen.c %D%/manage.c %D%/manual.c %D%/manual.h %D%/peer.c %D%/peer.h \
 	%D%/request.c %D%/request.h %D%/redis.c %D%/sales.c %D%/server.c %D%/show.c \

@@ -37,6 +37,7 @@ struct gate_call *call_get(struct gate_request *q, bool is_rpc, bool idempotent)
     concurrency_enter(&c->places, q->concurrency, loop_now(g->ctx.loop));
     q->call = c;
     g->calls++;
+    closed_sent(q);
     return c;
 }
 

@@ -5,7 +5,7 @@
  * What travels besides the message is a contract that any service can speak (docs/api.md,
  * "Metadata"): towards it rushgate-buyer, idempotency-key, x-request-id, traceparent; from it
  * rushgate-http-status, rushgate-reason, rushgate-problem, rushgate-replayed, retry-after,
- * location.
+ * location, rushgate-gate.
  */
 #include "base/clock.h"
 #include "gate/explain_note.h"
@@ -17,7 +17,7 @@
 
 /* What the reply's metadata says about the answer. */
 struct reply_hints {
-    struct slice http_status, reason, problem, retry_after, replayed, location;
+    struct slice http_status, reason, problem, retry_after, replayed, location, gate;
 };
 
 static void hints_read(const struct rpc_reply *reply, struct reply_hints *h)
@@ -32,6 +32,7 @@ static void hints_read(const struct rpc_reply *reply, struct reply_hints *h)
         {SLICE_LIT("retry-after"), &h->retry_after},
         {SLICE_LIT("rushgate-replayed"), &h->replayed},
         {SLICE_LIT("location"), &h->location},
+        {SLICE_LIT("rushgate-gate"), &h->gate},
     };
 
     *h = (struct reply_hints){0};
@@ -164,6 +165,8 @@ static void refuse_by_status(struct gate_request *q, const struct rpc_reply *rep
     why.reason = reason_of(q, &h, reply->status);
     why.members = problem_members(q, h.problem);
     why.retry_after_s = retry_after_of(&h, why.status);
+    if (!reply->local)
+        closed_learn(q, h.gate, &why);
     gate_refuse_with(q, &why);
 }
 
@@ -185,6 +188,8 @@ static void answer_message(struct gate_request *q, const struct rpc_reply *reply
     status = http_status_of(&h, 200);
     if (h.replayed.n > 0)
         extra = SLICE_LIT("Idempotency-Replayed: true\r\n");
+    else
+        closed_opened(q);
     if (h.location.n > 0 && h.location.n < 1024 && h.location.p[0] == '/')
         extra = arena_printf(&q->http->arena, "%.*sLocation: %.*s\r\n", SLICE_ARG(extra),
                              SLICE_ARG(h.location));
@@ -263,9 +268,22 @@ static unsigned call_metadata(struct gate_request *q, struct rpc_meta out[8])
     return n;
 }
 
-enum phase_verdict call_rpc_start(struct gate_request *q)
+enum phase_verdict call_rpc_encode(struct gate_request *q)
 {
     struct transcode_error err = {{0}, {0}};
+
+    if (!body_is_json(q))
+        return gate_refuse(q, 415, "unsupported-media-type",
+                           SLICE_LIT("Send the body as application/json."));
+    if (!transcode_request(q->info->schema, q->route->rpc, q->info->var_names, q->vars, q->vars_n,
+                           q->http->query, q->http->body, &q->http->arena, &q->message, &err))
+        return refuse_transcoding(q, &err);
+    q->encoded = true;
+    return PHASE_NEXT;
+}
+
+enum phase_verdict call_rpc_start(struct gate_request *q)
+{
     struct rpc_meta *meta = arena_alloc(&q->http->arena, 8 * sizeof(*meta));
     struct rpc_request req = {
         .path = q->info->rpc_path,
@@ -276,14 +294,11 @@ enum phase_verdict call_rpc_start(struct gate_request *q)
 
     if (meta == NULL)
         return gate_refuse(q, 503, "out-of-memory", SLICE_NONE);
-    if (!body_is_json(q))
-        return gate_refuse(q, 415, "unsupported-media-type",
-                           SLICE_LIT("Send the body as application/json."));
     if (q->explain != NULL && explain_body_unknown(q))
         return explain_call(q);
-    if (!transcode_request(q->info->schema, q->route->rpc, q->info->var_names, q->vars, q->vars_n,
-                           q->http->query, q->http->body, &q->http->arena, &req.payload, &err))
-        return refuse_transcoding(q, &err);
+    if (!q->encoded && call_rpc_encode(q) != PHASE_NEXT)
+        return PHASE_DONE;
+    req.payload = q->message;
     if (q->explain != NULL)
         return explain_call(q);
     c = call_get(q, true, request_idempotent(q));

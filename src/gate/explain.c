@@ -177,6 +177,8 @@ static int gate_fill(struct asking *a, const struct explain_context *ctx,
         .limits = {.zone = ctx->limits,
                    .workers = atomic_load_explicit(&ctx->control->workers, memory_order_relaxed)},
         .bans = ctx->bans,
+        .closed = ctx->closed,
+        .sent = ctx->sent,
     };
     g->current = generation_new(g, sides->current, false, &rc);
     if (g->current == NULL || sides->canary.ref.data == NULL)

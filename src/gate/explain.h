@@ -46,6 +46,8 @@ struct explain_context {
     const struct metric_zone *metrics;
     struct limit_zone *limits;
     struct ban_zone *bans;
+    struct closed_zone *closed;
+    struct sent_zone *sent;
     /* Which ban that is, for people. */
     void (*ban_text)(void *arg, const struct ban_hit *hit, struct buf *out);
     void *arg;

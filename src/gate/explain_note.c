@@ -148,6 +148,19 @@ static void note_ban(struct gate_request *q, enum phase_verdict v)
     explain_close(q->explain);
 }
 
+static void note_closed(struct gate_request *q, enum phase_verdict v)
+{
+    if (q->route->closed_n == 0)
+        return;
+    explain_open(q->explain, "closed", "%s",
+                 v != PHASE_NEXT  ? "the service has just refused it to everybody"
+                 : q->closed == 0 ? "the service is asked: no Idempotency-Key, or no body given"
+                                  : "the service is asked: it has not just refused the same, or "
+                                    "the key was passed on before");
+    explain_flag(q->explain, "closed", v != PHASE_NEXT);
+    explain_close(q->explain);
+}
+
 /* --- the route --- */
 
 static void add_methods(struct buf *out, uint32_t methods)
@@ -532,10 +545,8 @@ void explain_phase(struct gate_request *q, const char *phase, enum phase_verdict
         const char *phase;
         void (*note)(struct gate_request *q, enum phase_verdict v);
     } notes[] = {
-        {"access", note_access},
-        {"identity", note_identity},
-        {"ban", note_ban},
-        {"idempotency", note_idempotency},
+        {"access", note_access}, {"identity", note_identity},       {"ban", note_ban},
+        {"closed", note_closed}, {"idempotency", note_idempotency},
     };
 
     if (v != PHASE_NEXT)

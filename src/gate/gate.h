@@ -22,6 +22,8 @@
 #include "table/offenders.h"
 
 struct ban_zone;
+struct closed_zone;
+struct sent_zone;
 
 struct gate;
 
@@ -33,6 +35,8 @@ struct gate_context {
     struct limit_worker limits;    /* its way to the limit zone */
     struct offenders offenders;    /* its list of who the limits refuse */
     struct ban_zone *bans;         /* whom operators shut out */
+    struct closed_zone *closed;    /* what services refuse everybody; NULL: not looked at */
+    struct sent_zone *sent;        /* idempotency keys that were passed on; NULL with closed */
     unsigned worker;               /* its slot */
 };
 

@@ -6,6 +6,9 @@
  * (phase_upstream.c), because a place is taken only then: a client that sends its body slowly, or
  * never, must not keep others out of a service that is idle.
  *
+ * Where refusals of the service are kept (closed_by) it is only asked there: who asks for what is
+ * sold out shall hear that, which needs no room.
+ *
  * After the rate limits and whatever answers by itself: those who are over their limit hear that,
  * and a cached answer needs no room. So a request that is refused here has spent its tokens.
  */
@@ -36,5 +39,5 @@ enum phase_verdict refuse_overload(struct gate_request *q)
 
 enum phase_verdict phase_overload(struct gate_request *q)
 {
-    return overloaded(q) ? refuse_overload(q) : PHASE_NEXT;
+    return q->route->closed_n == 0 && overloaded(q) ? refuse_overload(q) : PHASE_NEXT;
 }

@@ -147,7 +147,10 @@ struct gate_request {
     struct slice traceparent;   /* by trace_parent; "" before */
     struct slice limit_headers; /* header lines about rate limits, of any answer; in the arena */
     struct slice split_headers; /* header lines about the arm, of any answer; in the arena */
-    const char *reason;     /* why it was refused; NULL: it was not. A literal or in the arena */
+    struct slice message;       /* transcoded for the service */
+    bool encoded;               /* message is there */
+    uint64_t closed;    /* fingerprint of what is asked for; 0: hints do nothing (phase_closed.c) */
+    const char *reason; /* why it was refused; NULL: it was not. A literal or in the arena */
     struct gate_call *call; /* while waiting */
     uint64_t upstream_start_ns, upstream_ns;
     struct explanation
@@ -276,6 +279,15 @@ struct gate_request *call_finish(struct gate_call *c, enum call_outcome outcome)
 /* The client of q left: cancels an idempotent call, lets any other finish without it. */
 void call_abandon(struct gate_request *q);
 
+/* phase_closed.c ------------------------------------------------------------------------------- */
+
+/* The service has refused q with a hint ("" none): others are refused from memory. */
+void closed_learn(struct gate_request *q, struct slice hint, const struct refusal *why);
+/* It has granted it. */
+void closed_opened(struct gate_request *q);
+/* q's key goes to a service: before the call leaves. */
+void closed_sent(const struct gate_request *q);
+
 /* phase_overload.c ----------------------------------------------------------------------------- */
 
 /* Is there no room for one more call? Counts it as refused. */
@@ -284,6 +296,8 @@ enum phase_verdict refuse_overload(struct gate_request *q);
 
 /* phase_upstream.c and its two ways: call_rpc.c, call_http.c -------------------------------------
  */
+/* Transcodes the request into q->message. NEXT, or DONE: what was sent is no request. */
+enum phase_verdict call_rpc_encode(struct gate_request *q);
 enum phase_verdict call_rpc_start(struct gate_request *q);
 enum phase_verdict call_http_start(struct gate_request *q);
 /* May the request be sent twice without harm? By method (RFC 9110, 9.2.2). */

@@ -374,6 +374,8 @@ bool control_open(struct master *m, struct buf *err)
         .metrics = m->metrics,
         .banks = m->banks,
         .offenders = m->offenders,
+        .closed = m->closed,
+        .sent = m->sent,
         .prefix = m->options->prefix,
         .version = PACKAGE_VERSION,
         .ops = &ops,

@@ -91,6 +91,8 @@ int master_explain(struct master *m, const struct ctl_question *q, struct buf *o
         .metrics = m->metrics,
         .limits = m->limits,
         .bans = m->bans.zone,
+        .closed = m->closed,
+        .sent = m->sent,
         .ban_text = ban_text,
         .arg = m,
     };

@@ -14,8 +14,10 @@
 #include "shm/bank.h"
 #include "shm/control.h"
 #include "table/ban.h"
+#include "table/closed.h"
 #include "table/limit.h"
 #include "table/offenders.h"
+#include "table/sent.h"
 
 struct inherited {
     unsigned slot;        /* index in control.slots */
@@ -27,6 +29,8 @@ struct inherited {
     struct limit_zone *limits;
     struct ban_zone *bans;
     struct offenders_zone *offenders;
+    struct closed_zone *closed;
+    struct sent_zone *sent;
     struct limit_slab *limit_slab;      /* worker: its leases; NULL: it takes none */
     int channel;                        /* proc/channel.h; EOF: the master is gone */
     const int *listeners;               /* worker: one socket per listen address, the slot's own */

@@ -110,6 +110,9 @@ struct master {
     struct bans bans;
     struct zone offenders_zone;
     struct offenders_zone *offenders;
+    struct zone closed_zone, sent_zone;
+    struct closed_zone *closed;
+    struct sent_zone *sent;
     unsigned half; /* of the lease slabs is our workers': 0 or 1, the other one than that of a
                       master who hands over to us or to whom we do */
     struct handover *from;      /* owned; what was handed to us, until it is in use */

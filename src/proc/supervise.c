@@ -143,6 +143,8 @@ static void run_child(struct supervised *s, int channel)
         .limits = m->limits,
         .bans = m->bans.zone,
         .offenders = m->offenders,
+        .closed = m->closed,
+        .sent = m->sent,
         .limit_slab = worker ? zones_slab(m, s->slot) : NULL,
         .standby = m->from != NULL && !m->ready,
         .channel = channel,

@@ -216,6 +216,8 @@ static void open_gate(struct worker *w)
         .ring = &in->rings->rings[in->slot],
         .offenders = {&in->offenders->slab[in->slot], in->incarnation},
         .bans = in->bans,
+        .closed = in->closed,
+        .sent = in->sent,
         .worker = in->slot,
         .limits = {.zone = in->limits,
                    .slab = in->limit_slab,

@@ -18,12 +18,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "proc/master.h"
 
-#define BANK_BYTES (UINT64_C(32) << 20) /* per bank; memory is used only where it is written */
-#define SLAB_HALF  (CONTROL_WORKERS / 2)
+#define BANK_BYTES     (UINT64_C(32) << 20) /* per bank; memory is used only where it is written */
+#define SENT_WORD_BITS 22                   /* 2 x 32 MB, touched as needed */
+#define SLAB_HALF      (CONTROL_WORKERS / 2)
 
 struct zone_kind {
     const char *name;
@@ -103,6 +105,34 @@ static bool limit_fits(const struct master *m, const struct zone_header *h)
     return ((const struct limit_zone *)(const void *)h)->set_bits == limit_set_bits(m);
 }
 
+static size_t closed_size(const struct master *m)
+{
+    (void)m;
+    return sizeof(struct closed_zone);
+}
+
+static size_t sent_size(const struct master *m)
+{
+    (void)m;
+    return sent_zone_size(SENT_WORD_BITS);
+}
+
+static void sent_fill(struct master *m)
+{
+    uint64_t seed;
+
+    random_bytes(&seed, sizeof seed);
+    sent_zone_init(m->sent, SENT_WORD_BITS, seed,
+                   (uint64_t)m->process->idempotency_remember_ms * NS_PER_MS, clock_mono_ns());
+}
+
+/* The period stays that of the master that made the zone: another one would forget keys. */
+static bool sent_fits(const struct master *m, const struct zone_header *h)
+{
+    (void)m;
+    return ((const struct sent_zone *)(const void *)h)->word_bits == SENT_WORD_BITS;
+}
+
 #define IN_MASTER(zone, mapping) offsetof(struct master, zone), offsetof(struct master, mapping)
 
 static const struct zone_kind kinds[] = {
@@ -113,6 +143,8 @@ static const struct zone_kind kinds[] = {
     {"limit", LIMIT_LAYOUT, IN_MASTER(limit_zone, limits), limit_size, limit_fill, limit_fits},
     {"offenders", OFFENDERS_LAYOUT, IN_MASTER(offenders_zone, offenders), offenders_size, nothing,
      NULL},
+    {"closed", CLOSED_LAYOUT, IN_MASTER(closed_zone, closed), closed_size, nothing, NULL},
+    {"sent", SENT_LAYOUT, IN_MASTER(sent_zone, sent), sent_size, sent_fill, sent_fits},
 };
 
 #define KINDS_N (sizeof kinds / sizeof *kinds)

@@ -1,7 +1,7 @@
 noinst_LIBRARIES += src/table/libtable.a
 src_table_libtable_a_SOURCES = \
 	%D%/ban.c %D%/ban.h %D%/ban_book.c %D%/ban_book.h %D%/ban_image.c %D%/ban_image.h %D%/ban_text.c \
-	%D%/lease.c %D%/limit.c %D%/limit.h %D%/offenders.c %D%/offenders.h
+	%D%/closed.c %D%/closed.h %D%/lease.c %D%/limit.c %D%/limit.h %D%/offenders.c %D%/offenders.h %D%/sent.c %D%/sent.h
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/table/test_limit
@@ -59,3 +59,17 @@ TESTS += tests/proc/kill_offenders
 check_PROGRAMS += tests/unit/table/bench_offenders
 tests_unit_table_bench_offenders_SOURCES = tests/unit/table/bench_offenders.c
 tests_unit_table_bench_offenders_LDADD = src/table/libtable.a src/shm/libshm.a src/base/libbase.a -lxxhash $(ATOMIC_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/table/test_closed
+tests_unit_table_test_closed_SOURCES = tests/unit/table/test_closed.c
+tests_unit_table_test_closed_CFLAGS = $(UNIT_CFLAGS) -pthread
+tests_unit_table_test_closed_LDADD = src/table/libtable.a src/shm/libshm.a src/base/libbase.a $(UNIT_LIBS) -lxxhash -lpthread $(ATOMIC_LIBS)
+TESTS += tests/unit/table/test_closed
+endif
+
+check_PROGRAMS += tests/proc/kill_closed
+tests_proc_kill_closed_SOURCES = tests/proc/kill_closed.c tests/proc/killstep.c tests/proc/killstep.h
+tests_proc_kill_closed_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proc
+tests_proc_kill_closed_LDADD = src/table/libtable.a src/shm/libshm.a src/base/libbase.a -lxxhash $(ATOMIC_LIBS)
+TESTS += tests/proc/kill_closed

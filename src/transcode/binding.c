@@ -340,6 +340,23 @@ void schema_binding_get(struct slice schema, uint32_t binding, struct schema_bin
     out->streaming = b->streaming != 0;
 }
 
+uint32_t schema_field_number(struct slice schema, uint32_t binding, struct slice name)
+{
+    const struct schema_root *root = schema_root_of(schema);
+    const struct schema_bind *b = bind_at(schema, binding);
+    const struct schema_field *f = schema_field_by_name(root, schema_at(root, b->request), name);
+
+    return f == NULL || f->flags & FIELD_MAP ? 0 : f->number;
+}
+
+struct slice schema_request_name(struct slice schema, uint32_t binding)
+{
+    const struct schema_root *root = schema_root_of(schema);
+    const struct schema_msg *m = schema_at(root, bind_at(schema, binding)->request);
+
+    return schema_slice(root, m->name);
+}
+
 bool schema_check_vars(struct slice schema, uint32_t binding, const struct slice *vars, unsigned n,
                        struct buf *err)
 {

@@ -60,6 +60,19 @@ void schema_binding_get(struct slice schema, uint32_t binding, struct schema_bin
 bool schema_check_vars(struct slice schema, uint32_t binding, const struct slice *vars, unsigned n,
                        struct buf *err);
 
+/* Number of a field of the binding's request message, by either of its names; 0: there is none, or
+ * it is a map, whose entries have no order. */
+uint32_t schema_field_number(struct slice schema, uint32_t binding, struct slice name);
+/* The full name of that message. */
+struct slice schema_request_name(struct slice schema, uint32_t binding);
+
+/*
+ * A hash over what an encoded message has for the fields, in their order; what else it holds makes
+ * no difference, nor does the order in which it came. False: no message.
+ */
+bool schema_hash_fields(struct slice message, const uint32_t *numbers, unsigned n, uint64_t seed,
+                        uint64_t *out);
+
 /* What was wrong with the request, for a problem+json. */
 struct transcode_error {
     char path[160];    /* JSON path "items[2].price", query parameter or path variable; "" the whole

@@ -1,15 +1,30 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Refusal of an order for what is sold out: 409, beside nginx `return 409`."""
+"""Refusal of an order for what is sold out: 409, beside nginx `return 409`. Every request is another
+buyer's with a key of its own, as in a sale; one that was sent before would go to the box office."""
 
 import json
+import time
 
 from benchlib import gateway, load, peers
 from benchlib.measure import Contender
 
 ORDER = 25
-NEEDS = ["nginx", "h2load"]
+NEEDS = ["nginx", "wrk"]
 PATH = "/api/v1/events/gone/orders"
 BODY = json.dumps({"item": "standard", "quantity": 1})
+REMEMBER_S = 2
+SCRIPT = """
+local n = math.random(1, 2^40)
+wrk.method = "POST"
+wrk.body = '%s'
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["X-User-Id"] = "late"
+request = function()
+    n = n + 1
+    wrk.headers["Idempotency-Key"] = "key-" .. n
+    return wrk.format()
+end
+""" % BODY
 
 
 def headers(buyer):
@@ -18,16 +33,16 @@ def headers(buyer):
 
 def run(ctx):
     peer = ctx.start(peers.returning, 409)
-    ours = ctx.start(gateway.Rushgate)
+    ours = ctx.start(gateway.Rushgate, {"idempotency": {"remember": f"{REMEMBER_S}s"}})
     ours.create_event("gone", 1)
     load.expect(ours.url(PATH), 201, method="POST", headers=headers("first"), body=BODY.encode())
     answer = load.expect(ours.url(PATH), 409, method="POST", headers=headers("late"), body=BODY.encode())
     if not json.loads(answer)["type"].endswith(":sold-out"):
         raise RuntimeError(f"refused for another reason: {answer!r}")
-    words = [f"{k}: {v}" for k, v in headers("late").items()]
+    time.sleep(REMEMBER_S)  # from now on what is not remembered was not sent
 
     def refused(server):
-        return lambda: load.h2load(ctx, server.url(PATH), "4xx", words, BODY)
+        return lambda: load.wrk(ctx, server.url(PATH), refused=True, script=SCRIPT)
 
     ctx.compare(
         Contender("rushgate", refused(ours), [ours]),

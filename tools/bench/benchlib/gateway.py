@@ -27,7 +27,13 @@ BOXOFFICE = {
             "service": "rushgate.boxoffice.v1.BoxOffice",
             "transcode": "boxoffice",
             "upstream": "boxoffice",
-            "methods": {"CreateOrder": {"identity": "required", "idempotency_key": "required"}},
+            "methods": {
+                "CreateOrder": {
+                    "identity": "required",
+                    "idempotency_key": "required",
+                    "closed_by": ["event", "item", "quantity"],
+                }
+            },
         }
     ],
     "boxoffice": {"mode": "embedded", "upstream": "boxoffice"},
