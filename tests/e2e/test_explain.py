@@ -471,6 +471,6 @@ def test_while_requests_come_in(gateway):
     with Control(gateway) as control:
         step = steps(control.explain("GET", "/busy"), "limit")[0]
     # Leases hold some, and each hour brings 100,000 back.
-    assert step["left"] + step["leased"] <= 100000 - len(admitted) + 500
+    assert step["left"] + step["leased"] <= 100000 - len(admitted) + 2000
     rows = {r["limit"]: r for r in gateway.ctl_json("show", "limits")["data"]}
     assert rows["common"]["allowed"] == admitted.count(200)
