@@ -1,7 +1,8 @@
 noinst_LIBRARIES += src/admin/libadmin.a
 src_admin_libadmin_a_SOURCES = \
-	%D%/access_format.c %D%/access_log.c %D%/admin.c %D%/admin.h %D%/exposition.c %D%/health.c \
-	%D%/http.c %D%/parts.h %D%/ready.c %D%/sales.c
+	%D%/access_format.c %D%/access_log.c %D%/admin.c %D%/admin.h %D%/exposition.c \
+	%D%/exposition_boxoffice.c %D%/exposition_traffic.c %D%/health.c \
+	%D%/http.c %D%/parts.h %D%/prom.c %D%/prom.h %D%/ready.c %D%/sales.c
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/admin/test_admin

@@ -5,7 +5,8 @@
  *
  *   access_log.c   rings -> file        access_format.c  a record -> a JSON line
  *   health.c       asks endpoints       sales.c          asks the box office once a second
- *   http.c         the listener         exposition.c     /metrics     ready.c  /readyz
+ *   http.c         the listener         exposition*.c    /metrics     ready.c  /readyz
+ *                                      prom.c           lines of the text format
  */
 #ifndef ADMIN_PARTS_H
 #define ADMIN_PARTS_H
@@ -76,7 +77,7 @@ bool sales_configured(const struct sales *s);
 const box_stats *sales_stats(const struct sales *s);
 void sales_free(struct sales **s);
 
-/* --- exposition.c, ready.c --- */
+/* --- exposition*.c, ready.c --- */
 
 /* What a scrape shows. Everything is borrowed. */
 struct exposition {
@@ -92,6 +93,11 @@ struct exposition {
 
 /* Prometheus text, version 0.0.4. */
 void exposition_write(const struct exposition *x, struct buf *out);
+/* Parts of it: exposition_traffic.c, exposition_boxoffice.c. */
+void exposition_traffic(const struct exposition *x, struct buf *out);
+void exposition_boxoffice(const box_stats *b, struct buf *out);
+/* Worker slots that are configured. */
+uint32_t exposition_workers(const struct exposition *x);
 
 /* True: ready. Appends a JSON object that says why not. */
 bool ready_write(const struct control *control, uint64_t generation, uint64_t now_ns,

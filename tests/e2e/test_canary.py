@@ -70,10 +70,10 @@ def test_figures_of_both_sides(plain):
     assert "generation 2 serves 50% of the buyers" in text, text
     metrics = plain.metrics()
     assert metrics['rushgate_canary_requests_total{side="canary",code="2xx"}'] == bodies.count("canary")
-    assert metrics["rushgate_canary_share_parts"] == 5000
+    assert metrics["rushgate_canary_share_ratio"] == 0.5
     plain.ctl("config", "rollback")
     assert "canary" not in listed(plain)
-    assert plain.metrics()["rushgate_canary_share_parts"] == 0
+    assert plain.metrics()["rushgate_canary_share_ratio"] == 0
     # The next one begins at nothing.
     start(plain, "1%")
     assert listed(plain)["canary"]["requests"] == 0
