@@ -190,6 +190,8 @@ int gate_adopt(struct gate *g, struct bank_ref next)
     if (gen == NULL)
         return rc;
     generation_apply(g, gen);
+    if (!shared_limits_update(g->shared, gen->root))
+        log_error("out of memory: the Redis servers stay those of the previous configuration");
     g->current = gen;
     leave(g, old);
     if (g->http != NULL) {
