@@ -359,6 +359,31 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* --- connecting --- */
 
+#if HIREDIS_MAJOR >= 1
+typedef size_t reply_count;
+#else
+typedef int reply_count;
+#endif
+
+/* hiredis allocates what an array's head announces. A head that says millions would hold the worker
+ * up; one that says more than a script answers makes the reply nonsense. */
+static void *make_array(const redisReadTask *task, reply_count n)
+{
+    const struct redis_server *s = task->privdata;
+
+    return n <= (reply_count)REDIS_VALUES ? s->theirs.createArray(task, n) : NULL;
+}
+
+static void bound_replies(struct redis_server *s)
+{
+    redisReader *reader = s->context->reader;
+
+    s->theirs = s->ours = *reader->fn;
+    s->ours.createArray = make_array;
+    reader->fn = &s->ours;
+    reader->privdata = s;
+}
+
 static bool start_greeting(struct redis_server *s)
 {
     struct event_base *base = s->loop->base;
@@ -369,6 +394,7 @@ static bool start_greeting(struct redis_server *s)
     s->context->flags &= ~REDIS_BLOCK;
     if (s->context->err != 0)
         return false;
+    bound_replies(s);
     event_free(s->event);
     s->event = event_new(base, s->fd, EV_READ | EV_PERSIST, on_readable, s);
     s->writable = event_new(base, s->fd, EV_WRITE, on_writable, s);

@@ -3,6 +3,8 @@
 #ifndef REDIS_SERVER_H
 #define REDIS_SERVER_H
 
+#include <hiredis/read.h>
+
 #include "redis/breaker.h"
 #include "redis/redis.h"
 
@@ -40,6 +42,7 @@ struct redis_server {
     struct event *event;    /* waits for the connection, then reads; owned */
     struct event *writable; /* what one write did not take; owned */
     struct redisContext *context;
+    redisReplyObjectFunctions theirs, ours; /* how the context's reader makes replies */
     struct loop_hook flush;
     struct loop_timer timer; /* next try, connect timeout, or the budget of the oldest call */
     struct breaker breaker;

@@ -463,6 +463,29 @@ def test_not_redis(hosts, speech):
         babbler.close()
 
 
+def test_an_array_head_costs_nothing(hosts):
+    """A server that announces a hundred million values: they are not allocated, so that the worker has
+    time for its clients. Measured as its CPU time, which other load does not change."""
+    babbler = Babbler(SHA, b"*100000000\r\n")
+    try:
+        g, = hosts(1, [f"127.0.0.1:{babbler.port}"], {"all": {"key": "constant", "rate": "1000/s"}},
+                   connected=False, workers=1, breaker=SOON, connect_timeout="100ms")
+        worker, = g.processes("worker")
+        before = cpu_s(worker)
+        wait_for(lambda: set(statuses(g, 4)) <= {200, 429} and
+                 sum(row["failures"] for row in servers_of(g).values()) >= 10, "ten such answers")
+        assert cpu_s(worker) - before < 0.5
+    finally:
+        babbler.close()
+
+
+def cpu_s(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+
 def test_half_open_connection(make_redis, hosts):
     """The peer is gone without a word: only the silence tells."""
     redis = make_redis().start()
