@@ -118,20 +118,21 @@ static bool is_socket(int fd, int type, bool listening)
            (accepts != 0) == listening;
 }
 
-/* A pidfd of that process: the kernel says so. */
-static bool is_pidfd(int fd, pid_t pid)
+/* Whose pidfd that is, in the kernel's words: -1 of one that has ended, 0 when it is none. */
+static long pidfd_of(int fd)
 {
     char path[64], line[128];
-    bool found = false;
+    long pid = 0;
     FILE *f;
 
     snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
     f = fopen(path, "re");
-    while (f != NULL && !found && fgets(line, sizeof line, f) != NULL)
-        found = strncmp(line, "Pid:", 4) == 0 && strtol(line + 4, NULL, 10) == pid;
+    while (f != NULL && pid == 0 && fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, "Pid:", 4) == 0)
+            pid = strtol(line + 4, NULL, 10);
     if (f != NULL)
         fclose(f);
-    return found;
+    return pid;
 }
 
 typedef bool take_fn(struct handover *h, int fd, char *rest);
@@ -241,10 +242,15 @@ static bool take_boxoffice(struct handover *h, int fd, char *rest)
 {
     const char *pid_text = word(&rest);
     long long pid, start;
+    long is = pidfd_of(fd);
 
     if (h->boxoffice >= 0 || !number(pid_text, INT_MAX, &pid) || pid < 1 ||
-        !number(rest, LLONG_MAX, &start) || start < 1 || !is_pidfd(fd, (pid_t)pid))
+        !number(rest, LLONG_MAX, &start) || start < 1 || (is != pid && is != -1))
         return false;
+    if (is == -1) { /* it died on the way: there is none to take over */
+        close(fd);
+        return true;
+    }
     h->boxoffice = fd;
     h->boxoffice_pid = (pid_t)pid;
     h->boxoffice_start = (uint64_t)start;

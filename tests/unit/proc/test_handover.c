@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "proc/handover.h"
@@ -112,6 +113,28 @@ static void test_all_arrives(void **state)
     assert_int_equal(fcntl(unknown, F_GETFD), -1);
     assert_int_equal(fcntl(h->channel, F_GETFD), FD_CLOEXEC);
     close(zone);
+    handover_free(&h);
+    buf_free(&err);
+}
+
+static void test_boxoffice_died_on_the_way(void **state)
+{
+    struct rig *r = *state;
+    struct buf err = {0};
+    pid_t pid = fork();
+    struct handover *h;
+    int pidfd;
+
+    if (pid == 0)
+        _exit(0);
+    pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    handover_put(&r->out, "boxoffice", pidfd, "%d 123", (int)pid);
+    handover_put(&r->out, "end", -1, "%s", "");
+    h = receive(r, &err);
+    assert_non_null(h);
+    assert_int_equal(h->boxoffice, -1);
+    assert_int_equal(fcntl(pidfd, F_GETFD), -1);
     handover_free(&h);
     buf_free(&err);
 }
@@ -264,6 +287,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIGGED(test_all_arrives),
+        RIGGED(test_boxoffice_died_on_the_way),
         RIGGED(test_incomplete),
         RIGGED(test_other_address),
         RIGGED(test_slot_too_high),
