@@ -38,3 +38,9 @@ tests_unit_gate_test_rls_LDADD = src/gate/libgate.a src/transcode/libtranscode.a
 	src/base/libbase.a $(PROTOBUF_C_LIBS) $(UNIT_LIBS)
 TESTS += tests/unit/gate/test_request_parts tests/unit/gate/test_gradient tests/unit/gate/test_rls
 endif
+
+check_PROGRAMS += tests/proc/kill_concurrency
+tests_proc_kill_concurrency_SOURCES = tests/proc/kill_concurrency.c tests/proc/killstep.c tests/proc/killstep.h
+tests_proc_kill_concurrency_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proc
+tests_proc_kill_concurrency_LDADD = src/gate/libgate.a src/base/libbase.a -lm
+TESTS += tests/proc/kill_concurrency

@@ -34,3 +34,15 @@ tests_unit_proc_test_change_set_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_proc_test_change_set_LDADD = src/proc/libproc.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 TESTS += tests/unit/proc/test_change_set
 endif
+
+check_PROGRAMS += tests/proc/kill_slots
+tests_proc_kill_slots_SOURCES = tests/proc/kill_slots.c tests/proc/killstep.c tests/proc/killstep.h
+tests_proc_kill_slots_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proc
+tests_proc_kill_slots_LDADD = src/proc/libproc.a src/shm/libshm.a src/net/libnet.a src/base/libbase.a $(EVENT_LIBS)
+TESTS += tests/proc/kill_slots
+
+check_PROGRAMS += tests/proc/kill_zone
+tests_proc_kill_zone_SOURCES = tests/proc/kill_zone.c tests/proc/killstep.c tests/proc/killstep.h
+tests_proc_kill_zone_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proc
+tests_proc_kill_zone_LDADD = $(rushgate_LDADD)
+TESTS += tests/proc/kill_zone

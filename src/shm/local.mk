@@ -21,3 +21,9 @@ tests_proc_kill_ring_SOURCES = tests/proc/kill_ring.c tests/proc/killstep.c test
 tests_proc_kill_ring_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proc
 tests_proc_kill_ring_LDADD = src/metric/libmetric.a src/base/libbase.a
 TESTS += tests/proc/kill_ring
+
+check_PROGRAMS += tests/proc/kill_metric
+tests_proc_kill_metric_SOURCES = tests/proc/kill_metric.c tests/proc/killstep.c tests/proc/killstep.h
+tests_proc_kill_metric_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proc
+tests_proc_kill_metric_LDADD = src/metric/libmetric.a src/base/libbase.a
+TESTS += tests/proc/kill_metric

@@ -169,15 +169,6 @@ static const struct kill_case cases[] = {
 
 int main(void)
 {
-    void *memory = kill_memory(size_of());
-    int rc = 0;
-
-    for (unsigned i = 0; i < sizeof cases / sizeof *cases && rc == 0; i++) {
-        struct kill_report r;
-        rc = kill_run(&cases[i], memory, size_of(), STEP_BUDGET, &r);
-        if (rc != KILL_SKIP)
-            printf("%s: %lu instructions, %lu checked paused, %lu killed\n", cases[i].name,
-                   r.instructions, r.paused, r.killed);
-    }
-    return rc;
+    return kill_all(cases, sizeof cases / sizeof *cases, kill_memory(size_of()), size_of(),
+                    STEP_BUDGET);
 }

@@ -20,7 +20,8 @@
 #define OLD         (BANK_COUNT + 2) /* current before the section: one spare bank is left */
 #define BANKS_OFF   ((sizeof(struct control) + 4095) & ~(size_t)4095)
 #define SIZE        (BANKS_OFF + 4096 * (BANK_COUNT + 2))
-#define STEP_BUDGET 60000 /* about 3 s a case */
+#define TRIMMED     (260u << 10) /* more than a spare bank may keep */
+#define STEP_BUDGET 60000        /* about 3 s a case */
 
 static struct control *control_of(void *shared)
 {
@@ -221,6 +222,59 @@ static bool holds_promotion(void *shared, bool finished)
     return ok;
 }
 
+/* --- what big configurations leave behind is given back --- */
+
+static bool fill(void *shared, uint64_t generation)
+{
+    static char big[TRIMMED];
+    unsigned holder;
+
+    memset(big, (int)generation, sizeof big);
+    return bank_publish(banks_of(shared), control_of(shared), big, sizeof big, generation,
+                        &holder) == 0;
+}
+
+/* Worker 1 reads generation 1, generation 3 is current, and nobody reads generation 2. */
+static void reset_trim(void *shared)
+{
+    memset(shared, 0, sizeof(struct control));
+    control_init(control_of(shared));
+    bank_zone_init(banks_of(shared), TRIMMED);
+    for (uint64_t g = 1; g <= 3; g++) {
+        if (!fill(shared, g))
+            fprintf(stderr, "kill_bank: cannot prepare generation %d\n", (int)g);
+        if (g == 1)
+            slot_hold(&control_of(shared)->slots[1], 3,
+                      bank_bit(bank_of(banks_of(shared), 1).bank));
+    }
+}
+
+static void trim(void *shared)
+{
+    bank_trim(banks_of(shared), control_of(shared));
+}
+
+/* The bank of generation 2: neither current nor held. */
+static unsigned spared(const struct bank_zone *z)
+{
+    return 3 - bank_current(z).bank - bank_of((struct bank_zone *)z, 1).bank;
+}
+
+static bool holds_trim(void *shared, bool finished)
+{
+    struct bank_zone *z = banks_of(shared);
+    struct bank_ref spare = bank_of(z, 2);
+    bool ok = say(whole(bank_current(z), 3), "current was touched");
+
+    ok &= say(whole(bank_of(z, 1), 1), "a bank with a bit was touched");
+    ok &= say(spare.data == NULL || !finished, "the spare bank was not emptied");
+    ok &= say(!finished || z->used[spared(z)] == 0, "the spare bank takes up memory");
+    return ok &
+           say(spare.data == NULL || whole(spare, 2), "a bank that was emptied has a generation");
+}
+
+static const struct kill_case trimming = {"bank_trim", reset_trim, trim, holds_trim};
+
 int main(void)
 {
     static const struct kill_case cases[] = {{"bank_publish", reset, section, holds},
@@ -228,13 +282,10 @@ int main(void)
                                              {"promotion", reset_canary, promote, holds_promotion},
                                              {"slot_hold", reset, hold, holds_banks}};
     void *shared = kill_memory(SIZE);
-    struct kill_report r;
-    int rc = 0;
+    int rc = kill_all(cases, sizeof cases / sizeof *cases, shared, SIZE, STEP_BUDGET);
 
-    for (unsigned i = 0; rc == 0 && i < sizeof cases / sizeof *cases; i++) {
-        rc = kill_run(&cases[i], shared, SIZE, STEP_BUDGET, &r);
-        printf("%s: %lu instructions, %lu checked paused, %lu killed\n", cases[i].name,
-               r.instructions, r.paused, r.killed);
-    }
+    if (rc == 0)
+        rc = kill_all(&trimming, 1, kill_memory(BANKS_OFF + bank_zone_size(TRIMMED)), 0,
+                      STEP_BUDGET);
     return rc;
 }

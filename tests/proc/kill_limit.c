@@ -295,6 +295,95 @@ static bool holds_settle(void *m, bool finished)
     return adds_up(s, KEY, 0, 12, 6);
 }
 
+/* --- two limits at once, and the second has too little left: the first is given back --- */
+
+/* Of one key, so that the look ahead finds room for each and the second take none. */
+static void reset_all_refused(void *m)
+{
+    struct shared *s = fresh(m);
+    struct limit_ask a = ask(KEY, 5);
+
+    while (s->before < 4 && limit_take(&s->zone, &a, NOW))
+        s->before++;
+}
+
+static void section_all_refused(void *m)
+{
+    struct shared *s = m;
+    struct limit_worker w = worker(s, 0);
+    struct limit_ask asks[2] = {ask(KEY, 5), ask(KEY, 5)};
+
+    if (limit_take_all(&w, asks, 2, NOW))
+        s->admitted = 1;
+}
+
+static bool holds_all_refused(void *m, bool finished)
+{
+    struct shared *s = m;
+
+    return say(s->admitted == 0, "admitted beyond the burst") &
+           adds_up(s, KEY, 0, 5, finished ? 0 : 1);
+}
+
+/* --- the limit was raised: a debt beyond that of an empty bucket is capped --- */
+
+static void reset_raised(void *m)
+{
+    struct shared *s = fresh(m);
+
+    s->zone.set[0].way[2].fingerprint = KEY;
+    s->zone.set[0].way[2].tat = (NOW + 3600 * NS_PER_S) * LIMIT_TICKS_PER_NS;
+}
+
+static void section_raised(void *m)
+{
+    struct shared *s = m;
+    struct limit_ask a = ask(KEY, 5);
+
+    if (limit_take(&s->zone, &a, NOW))
+        s->admitted = 1;
+}
+
+static bool holds_raised(void *m, bool finished)
+{
+    struct shared *s = m;
+    uint64_t tat = s->zone.set[0].way[2].tat / LIMIT_TICKS_PER_NS;
+
+    return say(s->admitted == 0, "an empty bucket gave something") &
+           say(tat == NOW + 5 * NS_PER_S || (!finished && tat == NOW + 3600 * NS_PER_S),
+               "a debt that is neither the old nor the capped one") &
+           say(holders(s, KEY) == 1, "the key is there twice or not at all");
+}
+
+/* --- given back to the shared bucket --- */
+
+static void reset_overflow_refund(void *m)
+{
+    struct shared *s = m;
+    struct limit_ask a = ask(KEY, 5);
+
+    reset_overflow(m);
+    while (s->before < 2 && limit_take(&s->zone, &a, NOW))
+        s->before++;
+}
+
+static void section_overflow_refund(void *m)
+{
+    struct shared *s = m;
+    struct limit_ask a = ask(KEY, 5);
+
+    if (limit_take(&s->zone, &a, NOW))
+        limit_refund(&s->zone, &a);
+}
+
+static bool holds_overflow_refund(void *m, bool finished)
+{
+    struct shared *s = m;
+    uint64_t all = s->before + drain(s, KEY, 5);
+
+    return say(all <= 5 && all + (finished ? 0 : 1) >= 5, "the shared bucket does not add up");
+}
+
 static bool holds_overflow(void *m, bool finished)
 {
     struct shared *s = m;
@@ -314,21 +403,14 @@ static const struct kill_case cases[] = {
     {"limit_lease_release", reset_release, section_release, holds_lease},
     {"limit_take_all", reset_all, section_all, holds_all},
     {"limit_refund", reset_take, section_refund, holds_take_back},
+    {"limit_take_all, refused", reset_all_refused, section_all_refused, holds_all_refused},
+    {"limit_take, raised limit", reset_raised, section_raised, holds_raised},
+    {"limit_refund, full set", reset_overflow_refund, section_overflow_refund,
+     holds_overflow_refund},
     {"limit_settle", reset_settle, section_settle, holds_settle},
 };
 
 int main(void)
 {
-    void *memory = kill_memory(SIZE);
-    int rc = 0;
-
-    for (unsigned i = 0; i < sizeof cases / sizeof *cases && rc == 0; i++) {
-        const struct kill_case k = cases[i];
-        struct kill_report r;
-        rc = kill_run(&k, memory, SIZE, STEP_BUDGET, &r);
-        if (rc != KILL_SKIP)
-            printf("%s: %lu instructions, %lu checked paused, %lu killed\n", k.name, r.instructions,
-                   r.paused, r.killed);
-    }
-    return rc;
+    return kill_all(cases, sizeof cases / sizeof *cases, kill_memory(SIZE), SIZE, STEP_BUDGET);
 }

@@ -112,12 +112,7 @@ int main(void)
 {
     static const struct kill_case k = {"offenders", reset, section, holds};
     void *memory = kill_memory(sizeof(struct offenders_zone));
-    struct kill_report r;
-    int rc = kill_run(&k, memory, sizeof(struct offender_slab) + sizeof(struct zone_header),
-                      STEP_BUDGET, &r);
 
-    if (rc != KILL_SKIP)
-        printf("%s: %lu instructions, %lu checked paused, %lu killed\n", k.name, r.instructions,
-               r.paused, r.killed);
-    return rc;
+    return kill_all(&k, 1, memory, sizeof(struct offender_slab) + sizeof(struct zone_header),
+                    STEP_BUDGET);
 }

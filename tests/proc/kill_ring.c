@@ -125,13 +125,7 @@ int main(void)
         {"access_ring_take", take_reset, take_section, take_holds},
     };
     void *shared = kill_memory(sizeof(struct access_ring));
-    struct kill_report r;
-    int rc = 0;
 
-    for (unsigned i = 0; rc == 0 && i < sizeof cases / sizeof *cases; i++) {
-        rc = kill_run(&cases[i], shared, sizeof(struct access_ring), STEP_BUDGET, &r);
-        printf("%s: %lu instructions, %lu checked paused, %lu killed\n", cases[i].name,
-               r.instructions, r.paused, r.killed);
-    }
-    return rc;
+    return kill_all(cases, sizeof cases / sizeof *cases, shared, sizeof(struct access_ring),
+                    STEP_BUDGET);
 }

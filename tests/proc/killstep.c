@@ -104,7 +104,7 @@ static int complain(const struct kill_case *k, const char *how, unsigned long n)
 static int run_paused(const struct kill_case *k, struct stepper *s, void *shared, size_t size,
                       struct kill_report *out)
 {
-    char *before = xmalloc(size);
+    char *before = xmalloc(size + 1);
     enum step rc = stepper_start(s, k, shared);
     int failed = rc == FORBIDDEN ? KILL_SKIP : 0;
 
@@ -159,5 +159,24 @@ int kill_run(const struct kill_case *k, void *shared, size_t size, unsigned long
         out->killed++;
     }
     munmap(s.marker, sizeof *s.marker);
+    return rc;
+}
+
+int kill_all(const struct kill_case *cases, unsigned n, void *shared, size_t size,
+             unsigned long budget)
+{
+    unsigned long points = 0;
+    int rc = 0;
+
+    for (unsigned i = 0; i < n && rc == 0; i++) {
+        struct kill_report r;
+        rc = kill_run(&cases[i], shared, size, budget, &r);
+        if (rc == KILL_SKIP)
+            return rc;
+        printf("%s: %lu instructions, %lu checked paused, %lu killed\n", cases[i].name,
+               r.instructions, r.paused, r.killed);
+        points += r.paused + r.killed;
+    }
+    printf("%lu kill points tried\n", points);
     return rc;
 }

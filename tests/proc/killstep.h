@@ -42,10 +42,18 @@ struct kill_report {
 void *kill_memory(size_t size);
 
 /*
- * Runs one case; budget: about how many single steps the killed part may take. 0: everything held;
+ * Runs one case. size: of the memory that is put back after each check; 0: holds changes nothing.
+ * budget: about how many single steps the killed part may take. 0: everything held;
  * 1: something did not, the instruction is printed; KILL_SKIP.
  */
 int kill_run(const struct kill_case *k, void *shared, size_t size, unsigned long budget,
              struct kill_report *out);
+
+/*
+ * All of them, until one fails: what main returns. Prints a line a case, and last how many kill
+ * points were tried together.
+ */
+int kill_all(const struct kill_case *cases, unsigned n, void *shared, size_t size,
+             unsigned long budget);
 
 #endif
