@@ -14,3 +14,22 @@ tests_unit_stampede_test_latency_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_stampede_test_latency_LDADD = src/base/libbase.a -lm $(UNIT_LIBS)
 TESTS += tests/unit/stampede/test_audit tests/unit/stampede/test_latency
 endif
+
+# Randomized schedules of threads; only in a build for ThreadSanitizer (tests/schedule/schedule.h).
+EXTRA_DIST += %D%/schedule/schedule.h
+if SCHEDULES
+WRAP_ATOMICS = $(AM_LDFLAGS) \
+	-Wl,--wrap=__tsan_atomic8_load,--wrap=__tsan_atomic32_load,--wrap=__tsan_atomic64_load \
+	-Wl,--wrap=__tsan_atomic8_store,--wrap=__tsan_atomic32_store,--wrap=__tsan_atomic64_store \
+	-Wl,--wrap=__tsan_atomic64_compare_exchange_strong,--wrap=__tsan_atomic64_compare_exchange_weak \
+	-Wl,--wrap=__tsan_atomic128_compare_exchange_strong
+check_LIBRARIES = tests/schedule/libschedule.a
+tests_schedule_libschedule_a_SOURCES = tests/schedule/schedule.c
+tests_schedule_libschedule_a_CFLAGS = $(AM_CFLAGS) -fno-sanitize=all
+check_PROGRAMS += tests/schedule/schedule_limit
+tests_schedule_schedule_limit_SOURCES = tests/schedule/schedule_limit.c
+tests_schedule_schedule_limit_LDFLAGS = $(WRAP_ATOMICS)
+tests_schedule_schedule_limit_LDADD = tests/schedule/libschedule.a src/table/libtable.a \
+	src/shm/libshm.a src/base/libbase.a -lxxhash -lpthread $(ATOMIC_LIBS)
+TESTS += tests/schedule/schedule_limit
+endif

@@ -135,19 +135,23 @@ static struct limit_entry *find(struct limit_set *set, uint64_t fp, uint64_t *ta
 
 /* --- two entries of one key --- */
 
-/* Adds to the TAT of fp in e. False when the key is no longer there. */
-static bool add(struct limit_entry *e, uint64_t fp, uint64_t debt)
+/* Adds to the TAT of fp in e; *sum: at least what came of it. False when the key is no longer
+ * there. */
+static bool add(struct limit_entry *e, uint64_t fp, uint64_t debt, uint64_t *sum)
 {
     for (;;) {
         uint64_t tat = load(&e->tat);
         if (load(&e->fingerprint) != fp)
             return false;
-        if (swap(e, fp, tat, fp, tat + debt))
-            return true;
+        if (!swap(e, fp, tat, fp, tat + debt))
+            continue;
+        *sum = tat + debt > *sum ? tat + debt : *sum;
+        return true;
     }
 }
 
-static void merge(struct limit_entry *lo, struct limit_entry *hi, uint64_t fp, uint64_t now)
+static void merge(struct limit_entry *lo, struct limit_entry *hi, uint64_t fp, uint64_t now,
+                  uint64_t *sum)
 {
     uint64_t moved = 0;
 
@@ -157,7 +161,7 @@ static void merge(struct limit_entry *lo, struct limit_entry *hi, uint64_t fp, u
         if (load(&hi->fingerprint) != fp)
             return; /* someone else merged it */
         if (debt > moved) {
-            if (!add(lo, fp, debt - moved))
+            if (!add(lo, fp, debt - moved, sum))
                 return; /* the lower one went: the higher one is the key's entry now */
             moved = debt;
         }
@@ -166,8 +170,9 @@ static void merge(struct limit_entry *lo, struct limit_entry *hi, uint64_t fp, u
     }
 }
 
-/* After an insertion: is the key there once? False when it had to merge. */
-static bool settle(struct limit_set *set, uint64_t fp, uint64_t now)
+/* After an insertion: is the key there once? False when it had to merge; *sum is then the most that
+ * two entries were together. */
+static bool settle(struct limit_set *set, uint64_t fp, uint64_t now, uint64_t *sum)
 {
     struct limit_entry *first = NULL;
     bool alone = true;
@@ -180,7 +185,7 @@ static bool settle(struct limit_set *set, uint64_t fp, uint64_t now)
             first = e;
             continue;
         }
-        merge(first, e, fp, now);
+        merge(first, e, fp, now, sum);
         alone = false;
     }
     return alone;
@@ -188,17 +193,22 @@ static bool settle(struct limit_set *set, uint64_t fp, uint64_t now)
 
 bool limit_settle(struct limit_zone *z, uint64_t fingerprint, uint64_t now_ns)
 {
-    return settle(set_of(z, fingerprint), fingerprint, now_ns * LIMIT_TICKS_PER_NS);
+    uint64_t sum = 0;
+
+    return settle(set_of(z, fingerprint), fingerprint, now_ns * LIMIT_TICKS_PER_NS, &sum);
 }
 
-/* Inserted while another did: the whole debt decides. What is denied here stays charged, since
- * another may have taken on top of it. */
-static bool decide_merged(struct limit_ask *a, struct limit_set *set, uint64_t now)
+/* Inserted while another did: the whole debt decides, as it was when the two came together. What
+ * is there by now may be less, because somebody took the debt of both for that of a limit which was
+ * raised since (cap). What is denied here stays charged, since another may have taken on top of it.
+ */
+static bool decide_merged(struct limit_ask *a, struct limit_set *set, uint64_t now, uint64_t sum)
 {
     uint64_t tat = now, want;
-    struct limit_entry *e = find(set, a->fingerprint, &tat);
 
-    if (e == NULL || tat <= now + a->capacity) {
+    if (find(set, a->fingerprint, &tat) == NULL)
+        tat = now;
+    if (tat <= now + a->capacity && sum <= now + a->capacity) {
         a->debt = tat > now ? tat - now : 0;
         a->tat = tat;
         return true;
@@ -272,7 +282,7 @@ static bool replaceable(uint64_t tat, uint64_t now)
 /* Into the first expired entry. AGAIN where there is none: *full. */
 static enum outcome insert(struct limit_set *set, struct limit_ask *a, uint64_t now, bool *full)
 {
-    uint64_t want;
+    uint64_t want, sum = 0;
 
     if (!decide(a, now, now, &want))
         return DENIED;
@@ -283,9 +293,9 @@ static enum outcome insert(struct limit_set *set, struct limit_ask *a, uint64_t 
             continue;
         if (!swap(e, fp, tat, a->fingerprint, want))
             return AGAIN;
-        if (settle(set, a->fingerprint, now))
+        if (settle(set, a->fingerprint, now, &sum))
             return ALLOWED;
-        return decide_merged(a, set, now) ? ALLOWED : DENIED;
+        return decide_merged(a, set, now, sum) ? ALLOWED : DENIED;
     }
     *full = true;
     return AGAIN;
