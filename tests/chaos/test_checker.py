@@ -199,6 +199,15 @@ def test_lost(told):
     assert told.kinds() == {"lost"}
 
 
+def test_ended_for_nothing(told):
+    told.order("a", [0], 10, 20)
+    told.order("b", [1], 10, 20)
+    told.stored("a", [0], "expired")
+    told.stored("b", [1], "canceled")
+    checked = checker.check(history.load("e", told.lines), told.store, QUOTA, told.clock, end=60 * SECOND)
+    assert [f.kind for f in checked] == ["lost", "lost"]
+
+
 def test_lost_payment(told):
     told.order("a", [0, 1], 10, 20)
     told.confirm("a", [0, 1], 30, 40)

@@ -299,7 +299,17 @@ def _check_store(history, store, quota, findings):
         findings.append(Finding("oversold", f"{sold} of {quota} units"))
 
 
-def _check_kept(history, store, findings):
+def _ended_for_nothing(order, row, clock, end):
+    """Why an order should not have ended, or None."""
+    if row.status == "canceled" and order.cancel_asked is None:
+        return "is canceled and nobody asked for it"
+    times = [a.expires_ns for a in order.acks if a.expires_ns]
+    if row.status == "expired" and times and clock.first(max(times), order.asked) > end:
+        return "is expired before its time"
+    return None
+
+
+def _check_kept(history, store, clock, end, findings):
     """What was acknowledged is there, in the state that was told."""
     for key, order in history.orders.items():
         if not order.acks:
@@ -311,11 +321,13 @@ def _check_kept(history, store, findings):
             findings.append(Finding("lost", f"{order.name} was paid and is {row.status}"))
         elif order.cancel_answered is not None and row.status != "canceled":
             findings.append(Finding("lost", f"{order.name} was canceled and is {row.status}"))
+        elif why := _ended_for_nothing(order, row, clock, end):
+            findings.append(Finding("lost", f"{order.name} {why}"))
 
 
-def check(history, store, quota, clock, swept=lambda at: FOREVER):
-    """Findings, none where all is well. History, store: see history.py. swept(t): when what was over at t has
-    surely been given back."""
+def check(history, store, quota, clock, swept=lambda at: FOREVER, end=FOREVER):
+    """Findings, none where all is well. History, store: see history.py; end: when the store was read. swept(t):
+    when what was over at t has surely been given back."""
     findings = [Finding("duplicate" if text.startswith("duplicate") else "lost", text) for text in history.bad]
     holds, blind = _holds(history, store, clock, swept, findings)
     for hold in holds:
@@ -326,5 +338,5 @@ def check(history, store, quota, clock, swept=lambda at: FOREVER):
     _no_moment(holds, certain, findings)
     _check_reads(history.reads, _levels(units, blind), quota, findings)
     _check_store(history, store, quota, findings)
-    _check_kept(history, store, findings)
+    _check_kept(history, store, clock, end, findings)
     return findings

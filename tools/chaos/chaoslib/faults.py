@@ -7,6 +7,7 @@ soon. Faults of one lane never overlap; those of different lanes do.
 """
 
 import errno
+import json
 import os
 import random
 import signal
@@ -143,6 +144,10 @@ def upgrade_killed(world, step):
     return f"{'old' if which == before else 'new'} master of {len(masters)} killed; rushctl exit {command.returncode}"
 
 
+def restart_boxoffice(world, step):
+    return _told(*world.ctl("restart", "boxoffice"))
+
+
 # ---- the disk ----
 
 
@@ -253,27 +258,55 @@ def reload_storm(world, step):
     return f"{done} reloads answered{failed}"
 
 
+def _configure(world, text):
+    with open(world.gateway.file, "w") as f:
+        f.write(text)
+
+
+def _variant(world, step):
+    """Another configuration that is as good."""
+    config = json.loads(world.text)
+    config["drain_timeout"] = f"{6 + int(step.pick * 10)}s"
+    return json.dumps(config)
+
+
 def broken_config(world, step):
     """What is broken is refused, and what was in force stays."""
     broken = ["listen: [", "workers: 0\n", "routes: [{name: x, match: {path: /y}}]\n", ""][int(step.pick * 4) % 4]
-    with open(world.gateway.file, "w") as f:
-        f.write(broken)
+    _configure(world, broken)
     try:
         code, text = world.ctl("reload")
         time.sleep(step.lasts_s)
     finally:
-        with open(world.gateway.file, "w") as f:
-            f.write(world.text)
+        _configure(world, world.text)
     if code == 0:
         world.problems.append(f"a configuration that says {broken!r} was taken")
     return _told(code, text)
 
 
 def rollback(world, step):
-    result = _told(*world.ctl("config", "rollback", "--reason", "chaos"))
-    time.sleep(step.lasts_s)
-    world.ctl("reload")
-    return result
+    """To another configuration and back from it."""
+    _configure(world, _variant(world, step))
+    try:
+        world.ctl("reload", "--reason", "chaos")
+        time.sleep(step.lasts_s)
+    finally:
+        _configure(world, world.text)
+    return _told(*world.ctl("config", "rollback", "--reason", "chaos"))
+
+
+def canary(world, step):
+    """Another configuration for a share of the buyers; then for all or for none."""
+    _configure(world, _variant(world, step))
+    try:
+        began = _told(*world.ctl("reload", "--canary", f"{1 + int(step.pick * 98)}%", "--reason", "chaos"))
+        time.sleep(step.lasts_s)
+        words = ("config", "promote") if step.pick < 0.5 else ("config", "rollback")
+        ended = _told(*world.ctl(*words, "--reason", "chaos")) if began == "done" else "not ended"
+    finally:
+        _configure(world, world.text)
+    world.ctl("reload", "--force")
+    return f"{began}; {words[1]}: {ended}"
 
 
 def changes(world, step):
@@ -344,8 +377,7 @@ FAULTS = {
     "upgrade": Fault("process", 0, 0, upgrade, "rushctl upgrade", _no_command("upgrade")),
     "upgrade-killed": Fault("process", 0, 0.05, upgrade_killed, "kill -9 of the old or the new master in an upgrade",
                             _no_command("upgrade")),
-    "restart-boxoffice": Fault("process", 0, 0, _ctl("restart", "boxoffice"), "rushctl restart boxoffice",
-                               _no_command("restart", "boxoffice")),
+    "restart-boxoffice": Fault("process", 0, 0, restart_boxoffice, "rushctl restart boxoffice", _no_command("restart")),
     "disk-full": Fault("disk", 0.2, 5, disk_full, "no room for the store", _no_disk),
     "fsync-slow": Fault("disk", 0.5, 4, _shim_for("sync_delay_ms", lambda s: int(5 + s.pick * 300), "{} ms each"),
                         "fsync takes 5 to 300 ms", _no_shim),
@@ -362,11 +394,10 @@ FAULTS = {
     "reload": Fault("control", 0, 0, _ctl("reload"), "rushctl reload"),
     "reload-storm": Fault("control", 0.5, 3, reload_storm, "reloads without a pause, by command and by HUP"),
     "broken-config": Fault("control", 0, 1, broken_config, "a broken configuration is refused"),
-    "rollback": Fault("control", 0, 1, rollback, "rushctl config rollback, then reload",
+    "rollback": Fault("control", 0, 1, rollback, "a reload, and rushctl config rollback",
                       _no_command("config", "rollback")),
-    "canary": Fault("control", 0, 1, _ctl("reload", "--canary"), "reload --canary",
-                    lambda world: "rushctl has no reload --canary"
-                    if "canary" not in world.gateway.ctl("help", "reload", check=None).stdout else None),
+    "canary": Fault("control", 0.2, 2, canary, "reload --canary, then config promote or config rollback",
+                    _no_command("config", "promote")),
     "changes": Fault("control", 0, 0, changes, "limit set, set and ban, each for 2 s"),
     "rotate-logs": Fault("control", 0, 0, logs, "log files are moved, USR1"),
     "pause-sale": Fault("control", 0.2, 1.5, pause_sale, "sale pause, sale resume"),

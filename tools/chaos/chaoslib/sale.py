@@ -148,7 +148,8 @@ class Sales:
             yield from history.lines_of(os.path.join(self.folder, "stock.jsonl"))
         told = history.load(event, lines())
         quota, stored = history.load_store(self.world.gateway.path("data", "boxoffice.db"), event)
+        now = time.monotonic_ns()
         if quota is None:
             return [checker.Finding("lost", f"{event} is not in the store")], 0, 0
         clock = checker.Clock(base, self.world.shim.clock)
-        return checker.check(told, stored, quota, clock, swept), len(told.orders), len(told.reads)
+        return checker.check(told, stored, quota, clock, swept, now), len(told.orders), len(told.reads)
