@@ -2,6 +2,7 @@
 """What a service refuses everybody for a moment is refused without asking it: the same answer, in all
 workers; never to a buyer whose key was sent before, never for a request that says something else."""
 
+import concurrent.futures
 import json
 import threading
 import time
@@ -9,7 +10,7 @@ import uuid
 
 import pytest
 
-from gateway import base_config, wait_for
+from gateway import base_config, free_port, wait_for
 
 REMEMBER_S = 6
 TTL_S = 1.0  # of the box office's hints
@@ -339,3 +340,92 @@ def test_explained(g):
     closed(g)
     document = json.dumps(explained("unknown"))
     assert "the service has just refused it to everybody" in document and "sold-out" in document
+
+
+# ---- a service of somebody else's ----
+
+
+class Service:
+    """Refuses every order with the metadata and the message that were set last."""
+
+    def __init__(self, grpc):
+        self.grpc, self.asked = grpc, 0
+        self.metadata, self.message, self.status = [], "no", grpc.StatusCode.FAILED_PRECONDITION
+        self.address = f"127.0.0.1:{free_port()}"
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
+        handler = grpc.unary_unary_rpc_method_handler(self.answer)
+        self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(
+            "rushgate.boxoffice.v1.BoxOffice", {"CreateOrder": handler}),))
+        assert self.server.add_insecure_port(self.address)
+        self.server.start()
+
+    def answer(self, _request, context):
+        self.asked += 1
+        context.set_trailing_metadata(self.metadata)
+        context.abort(self.status, self.message)
+
+
+@pytest.fixture
+def foreign(make_gateway):
+    grpc = pytest.importorskip("grpc")
+    service = Service(grpc)
+    c = config("1s")
+    c["upstreams"]["boxoffice"]["endpoints"] = [service.address]
+    c["upstreams"]["boxoffice"]["health"] = {"interval": "0s"}
+    c["boxoffice"] = {"mode": "external"}
+    g = make_gateway(base=c).start()
+    time.sleep(1.1)
+    yield g, service
+    service.server.stop(0)
+
+
+def asks(g, service, n=3):
+    """How many of n orders reach the service; what the last one got."""
+    before = service.asked
+    for i in range(n):
+        answer = g.buy(f"u{i}")
+    return service.asked - before, answer
+
+
+def test_hints_that_are_none(foreign):
+    g, service = foreign
+    for hint in ("", "sold-out", "sold-out; key=a", "sold-out; ttl=1000", "; key=a; ttl=1000", "sold-out; key=; ttl=1000",
+                 "Sold-Out; key=a; ttl=1000", "sold-out; key=a; ttl=-1", "sold-out; key=a; ttl=1s",
+                 "sold-out; key=a; ttl=99999999999999999999999", "sold-out; key=a b; ttl=1000",
+                 "sold-out; key=a; key=b; ttl=1000", "sold-out; key=a; ttl=1000; ttl=2000",
+                 "sold-out;; key=a; ttl=1000", f"sold-out; key={'k' * 201}; ttl=1000",
+                 f"{'w' * 65}; key=a; ttl=1000", "sold-out; key=a; ttl=0"):
+        service.metadata = [("rushgate-gate", hint)] if hint else []
+        assert asks(g, service)[0] == 3, hint
+    assert counted(g, 'rushgate_closed_hints_total{outcome="ignored"}') == 3 * 15
+    assert g.ctl_json("show", "closed")["data"] == []
+
+
+def test_answers_that_are_too_long(foreign):
+    g, service = foreign
+    service.metadata, service.message = [("rushgate-gate", "full; key=a; ttl=9000")], "x" * 220
+    assert asks(g, service)[0] == 3
+    assert counted(g, 'rushgate_closed_hints_total{outcome="ignored"}') == 3
+
+
+def test_a_word_of_its_own(foreign):
+    """Any service, any word; unknown parameters; at most ten seconds."""
+    g, service = foreign
+    service.metadata = [("rushgate-gate", "full ;key=hall/3;  color=red; ttl=86400000"), ("rushgate-reason", "hall-full"),
+                        ("rushgate-problem", '{"hall": {"name": "\\u00e9", "free": [0]}}'), ("retry-after", "7")]
+    service.message = "come back"
+    asked = g.buy("first")
+    n, answer = asks(g, service)
+    assert n == 0 and public(answer) == public(asked)
+    assert (answer.reason, answer.json()["hall"], answer.header("Retry-After")) == \
+        ("hall-full", {"name": "é", "free": [0]}, "7")
+    row, = g.ctl_json("show", "closed")["data"]
+    assert row["key"] == "hall/3" and 0 < row["left_s"] <= 10
+
+
+def test_failures_of_the_gateway_are_no_hints(foreign):
+    g, service = foreign
+    service.metadata = [("rushgate-gate", "full; key=a; ttl=1000")]
+    service.server.stop(0).wait()
+    assert g.buy("a").status == 503
+    assert g.ctl_json("show", "closed")["data"] == []

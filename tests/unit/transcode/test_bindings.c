@@ -224,6 +224,45 @@ static void test_check_vars(void **state)
     buf_free(&err);
 }
 
+/* By what a message has for some fields, not by their order or what else there is. */
+static void test_hash_fields(void **state)
+{
+    static const uint32_t ab[] = {1, 2}, ba[] = {2, 1};
+    static const struct slice plain = SLICE_LIT("\x0a\x01x\x12\x01y\x18\x05"),
+                              turned = SLICE_LIT("\x18\x05\x12\x01y\x0a\x01x"),
+                              more = SLICE_LIT("\x0a\x01x\x12\x01y\x18\x06\x22\x01z"),
+                              swapped = SLICE_LIT("\x0a\x01y\x12\x01x"),
+                              one = SLICE_LIT("\x0a\x01x"), torn = SLICE_LIT("\x0a\x09x");
+    uint64_t want, got, none;
+
+    (void)state;
+    assert_true(schema_hash_fields(plain, ab, 2, 7, &want));
+    assert_true(schema_hash_fields(turned, ab, 2, 7, &got));
+    assert_true(got == want);
+    assert_true(schema_hash_fields(more, ab, 2, 7, &got));
+    assert_true(got == want);
+    assert_true(schema_hash_fields(swapped, ab, 2, 7, &got) && got != want);
+    assert_true(schema_hash_fields(one, ab, 2, 7, &got) && got != want);
+    assert_true(schema_hash_fields(plain, ba, 2, 7, &got) && got != want);
+    assert_true(schema_hash_fields(plain, ab, 2, 8, &got) && got != want);
+    assert_true(schema_hash_fields(SLICE_NONE, ab, 2, 7, &none) && none != want && none != got);
+    assert_false(schema_hash_fields(torn, ab, 2, 7, &got));
+}
+
+static void test_field_number(void **state)
+{
+    struct slice schema = buf_view(&rig.schema);
+    uint32_t binding = rig_binding(&rig, PUT_ALL);
+
+    (void)state;
+    assert_int_not_equal(schema_field_number(schema, binding, SLICE_LIT("string_value")), 0);
+    assert_int_equal(schema_field_number(schema, binding, SLICE_LIT("stringValue")),
+                     schema_field_number(schema, binding, SLICE_LIT("string_value")));
+    assert_int_equal(schema_field_number(schema, binding, SLICE_LIT("evnt")), 0);
+    assert_true(
+        slice_eq(schema_request_name(schema, binding), SLICE_LIT("test.everything.Everything")));
+}
+
 /* What the path sets cannot be the body, nor exclude it. */
 static void test_vars_and_body(void **state)
 {
@@ -383,6 +422,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exchanges),     cmocka_unit_test(test_listing),
         cmocka_unit_test(test_response_body), cmocka_unit_test(test_check_vars),
+        cmocka_unit_test(test_hash_fields),   cmocka_unit_test(test_field_number),
         cmocka_unit_test(test_vars_and_body), cmocka_unit_test(test_bad_sets),
         cmocka_unit_test(test_not_a_set),
     };
