@@ -59,7 +59,8 @@ static void check_shared(struct conf *c, const struct node *servers)
     for (unsigned i = 0; i < limits->n; i++) {
         const struct node *shared = node_get(limits->kids[i], S_LIMIT_SHARED);
         if (!shared->bad && shared->value.num != 0 && servers->n == 0 && !c->incomplete)
-            diag_error(&c->diag, shared->at, NULL, "%s: shared by way of what? Set redis.servers",
+            diag_error(&c->diag, shared->at, NULL,
+                       "%s: a shared limit needs Redis. Set redis.servers",
                        node_path_text(c, limits->kids[i]));
     }
 }
