@@ -26,10 +26,14 @@ WRAP_ATOMICS = $(AM_LDFLAGS) \
 check_LIBRARIES = tests/schedule/libschedule.a
 tests_schedule_libschedule_a_SOURCES = tests/schedule/schedule.c
 tests_schedule_libschedule_a_CFLAGS = $(AM_CFLAGS) -fno-sanitize=all
-check_PROGRAMS += tests/schedule/schedule_limit
+check_PROGRAMS += tests/schedule/schedule_limit tests/schedule/schedule_zones
 tests_schedule_schedule_limit_SOURCES = tests/schedule/schedule_limit.c
 tests_schedule_schedule_limit_LDFLAGS = $(WRAP_ATOMICS)
 tests_schedule_schedule_limit_LDADD = tests/schedule/libschedule.a src/table/libtable.a \
 	src/shm/libshm.a src/base/libbase.a -lxxhash -lpthread $(ATOMIC_LIBS)
-TESTS += tests/schedule/schedule_limit
+tests_schedule_schedule_zones_SOURCES = tests/schedule/schedule_zones.c
+tests_schedule_schedule_zones_LDFLAGS = $(WRAP_ATOMICS)
+tests_schedule_schedule_zones_LDADD = tests/schedule/libschedule.a src/table/libtable.a \
+	src/metric/libmetric.a src/shm/libshm.a src/base/libbase.a -lxxhash -lpthread $(ATOMIC_LIBS)
+TESTS += tests/schedule/schedule_limit tests/schedule/schedule_zones
 endif
