@@ -55,10 +55,15 @@ static int read_descriptor(int fd, struct buf *out)
 static int read_file(const char *path, struct buf *out)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), rc;
+    struct stat st;
 
     if (fd < 0)
         return -errno;
-    rc = read_descriptor(fd, out);
+    /* As runtime changes: what others could have written shuts nobody out. */
+    if (fstat(fd, &st) < 0 || st.st_uid != geteuid() || st.st_nlink != 1 || (st.st_mode & 022) != 0)
+        rc = -EPERM;
+    else
+        rc = read_descriptor(fd, out);
     close(fd);
     return rc;
 }
@@ -84,7 +89,9 @@ static void load(struct bans *b)
     if (rc == 0 && ban_book_read(&b->book, buf_view(&text), clock_real_ns(), &why))
         log_notice("bans: %zu from %s", b->book.n, b->path);
     else if (rc != -ENOENT)
-        move_aside(b->path, rc < 0 ? strerror(-rc) : buf_cstr(&why));
+        move_aside(b->path, rc == -EPERM ? "others could have written it"
+                            : rc < 0     ? strerror(-rc)
+                                         : buf_cstr(&why));
     buf_free(&text);
     buf_free(&why);
 }

@@ -83,7 +83,7 @@ static bool from_json(const json_t *document, struct change_set *out, struct buf
 
     if (json_integer_value(json_object_get(document, "version")) != STATE_VERSION ||
         !json_is_array(rows) || json_array_size(rows) > CHANGES_MAX || last < 0 ||
-        last > UINT32_MAX) {
+        last > INT32_MAX) { /* ids never come round */
         buf_str(why, "it is not a list of runtime changes of this version");
         return false;
     }

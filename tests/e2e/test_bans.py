@@ -214,6 +214,14 @@ def test_damaged_file_is_moved_aside(g, damage):
     assert "192.0.2.1" in state(g)
 
 
+def test_file_that_others_could_write_is_not_believed(g):
+    g.ctl("ban", "add", "192.0.2.1")
+    g.stop()
+    os.chmod(g.path("data", "bans"), 0o666)
+    g.start()
+    assert bans(g) == {} and "others could have written it" in g.logs()
+
+
 def test_unwritable_file(g):
     """In force, and the answer says that it would not last; written when that is possible again."""
     g.errors_expected = True
