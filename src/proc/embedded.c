@@ -134,7 +134,7 @@ void embedded_cleanup(struct master *m)
 
 const char *embedded_restart(struct master *m)
 {
-    const struct supervised *s = &m->children[CONTROL_BOXOFFICE];
+    struct supervised *s = &m->children[CONTROL_BOXOFFICE];
 
     if (!m->process->boxoffice_embedded)
         return "there is no embedded box office";
@@ -145,6 +145,7 @@ const char *embedded_restart(struct master *m)
     if (s->pid <= 0 || !s->ready)
         return "the box office is starting already";
     log_notice("the box office is restarted");
+    s->commanded = true;
     supervise_kill(m, CHILD_BOXOFFICE, SIGTERM);
     return NULL;
 }

@@ -67,6 +67,7 @@ struct supervised {
     uint64_t started_ns;
     unsigned failures; /* ends in a row after less than SUPERVISE_STABLE_NS */
     bool wanted;       /* started again when it ends */
+    bool commanded;    /* its end is: no failure */
     bool ready;        /* it said so */
     bool reopen_due;   /* it is to open its log again as soon as it is ready */
     uint64_t adopted;  /* generation it reported last */

@@ -7,8 +7,9 @@
  *                        +-------- end ------+--> BACKOFF --timer--> STARTING
  *
  * The first restart is immediate, because a worker that dies once should be missed by nobody; then
- * the wait doubles from 100 ms to 10 s until a process has lived for 30 s. The state and the wait
- * are in the slot for everyone to see. A process that ends is reaped here and nowhere else.
+ * the wait doubles from 100 ms to 10 s until a process has lived for 30 s. An end that was commanded
+ * is not counted. The state and the wait are in the slot for everyone to see. A process that ends is
+ * reaped here and nowhere else.
  */
 #include "config.h"
 
@@ -308,7 +309,7 @@ static void spawn(struct supervised *s)
     if (s->kind == CHILD_BOXOFFICE)
         slot_hold(slot, UINT64_MAX, 0); /* it does not read the configuration */
     s->started_ns = clock_mono_ns();
-    s->ready = s->reopen_due = s->adopted_process = false;
+    s->ready = s->reopen_due = s->adopted_process = s->commanded = false;
     s->adopted = s->refused = 0;
     s->pid = rc < 0 ? -1 : fork();
     if (s->pid == 0)
@@ -342,7 +343,7 @@ static void log_end(const struct supervised *s, int status)
     else if (WIFSIGNALED(status))
         log_warn("%s (%d) was ended by signal %d (%s)", name, (int)s->pid, WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
-    else if (WEXITSTATUS(status) != 0 || s->wanted)
+    else if (WEXITSTATUS(status) != 0 || (s->wanted && !s->commanded))
         log_warn("%s (%d) ended with status %d", name, (int)s->pid, WEXITSTATUS(status));
     else
         log_info("%s (%d) has ended", name, (int)s->pid);
@@ -367,7 +368,7 @@ static void ended(struct supervised *s, int status)
     forget(s);
     atomic_store_explicit(&slot->last_exit, (uint32_t)status, memory_order_relaxed);
     slot_reap(slot, SLOT_EMPTY);
-    if (clock_mono_ns() - s->started_ns >= SUPERVISE_STABLE_NS)
+    if (s->commanded || clock_mono_ns() - s->started_ns >= SUPERVISE_STABLE_NS)
         s->failures = 0;
     if (s->wanted)
         start_again(s);

@@ -102,6 +102,18 @@ def test_box_office_is_back_soon(gateway):
     assert SHORT or took < 1, f"{took:.2f} s"
 
 
+def test_commanded_restarts_of_the_box_office_are_no_failures(gateway):
+    """Found by tools/chaos: each one waited twice as long as the one before."""
+    gateway.create_event("demo", 100)
+    for n in range(4):
+        pid, = gateway.processes("boxoffice")
+        gateway.ctl("restart", "boxoffice")
+        wait_for(lambda: gateway.processes("boxoffice") not in ([], [pid]) and
+                 gateway.buy(f"b{n}", f"k{n}").status == 201, "the box office to be back")
+    assert "starts again in" not in gateway.error_log()
+    assert "boxoffice" not in "\n".join(line for line in gateway.error_log().splitlines() if " warn master" in line)
+
+
 def test_gateway_serves_without_the_box_office(gateway):
     gateway.errors_expected = True
     gateway.kill("boxoffice", signal.SIGSTOP)
