@@ -252,6 +252,15 @@ def test_stock_that_never_was(told):
     assert told.kinds() == {"read"}
 
 
+def test_stock_that_does_not_add_up(told):
+    told.order("a", [0, 1], 10, 20)
+    told.stock(2, 30, 40)
+    told.lines[-1].update(held=2, sold=0)
+    assert told.findings() == []
+    told.lines[-1].update(held=1)
+    assert told.kinds() == {"oversold"}
+
+
 def test_stale_stock(told):
     """True once, but not any more when it was asked for."""
     told.order("a", [0, 1], 10, 20)

@@ -270,6 +270,8 @@ def _check_reads(reads, level, quota, findings):
         used = quota - read.free
         if read.wanted and read.free >= read.wanted:
             findings.append(Finding("read", f"{read.wanted} units refused while {read.free} were free"))
+        if read.total not in (None, quota):
+            findings.append(Finding("oversold", f"free, held and sold units were said to be {read.total} of {quota}"))
         if not 0 <= used <= quota:
             findings.append(Finding("oversold", f"{read.free} of {quota} units were said to be free"))
         elif not any(least <= used <= most for least, most in level.moments(read.begin, read.end)):

@@ -66,6 +66,7 @@ class Read:
     end: int
     free: int
     wanted: int = 0  # a refusal for want of so many
+    total: int = None  # free, held and sold together, where all were told
 
 
 @dataclass
@@ -132,7 +133,8 @@ def load(event, lines):
         elif kind == "sold-out":
             h.reads.append(Read(line["sent"], line["answered"], line["available"], line["quantity"]))
         elif kind == "stock":
-            h.reads.append(Read(line["sent"], line["answered"], line["free"]))
+            total = line["free"] + line["held"] + line["sold"] if "held" in line else None
+            h.reads.append(Read(line["sent"], line["answered"], line["free"], total=total))
         elif kind in ("confirm", "ask-cancel", "cancel"):
             later.append(line)
         else:
