@@ -65,11 +65,16 @@ def test_the_longest_gap_leaves_out_faults():
     assert verdict.longest_gap([], bought, SECOND, 41 * SECOND) == (19.0, 21 * SECOND)
     assert verdict.longest_gap([_event("a", 22, 38)], bought, SECOND, 41 * SECOND) == (17.0, 3 * SECOND)
     assert verdict.longest_gap([_event("a", 5, 19), _event("b", 6, 7), _event("c", 22, 38)], bought, SECOND,
-                               41 * SECOND)[0] == 2.0
+                               41 * SECOND) == (3.0, 3 * SECOND)
+
+
+def test_a_fault_does_not_cover_what_the_one_before_broke():
+    faults_of_it = [_event("a", 10, 11), _event("b", 20, 21), _event("c", 30, 31)]
+    assert verdict.longest_gap(faults_of_it, [(9 * SECOND, 9 * SECOND)], SECOND, 41 * SECOND) == (29.0, 9 * SECOND)
 
 
 def test_a_sale_that_stops_is_a_gap():
-    assert verdict.longest_gap([_event("a", 5, 6)], [(SECOND, SECOND)], SECOND, 60 * SECOND) == (54.0, 6 * SECOND)
+    assert verdict.longest_gap([_event("a", 5, 6)], [(SECOND, SECOND)], SECOND, 60 * SECOND) == (58.0, SECOND)
 
 
 def test_what_was_over_is_given_back_in_peace():

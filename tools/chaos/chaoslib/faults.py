@@ -272,7 +272,8 @@ def _variant(world, step):
 
 def broken_config(world, step):
     """What is broken is refused, and what was in force stays."""
-    broken = ["listen: [", "workers: 0\n", "routes: [{name: x, match: {path: /y}}]\n", ""][int(step.pick * 4) % 4]
+    cut_short = world.text[:int(len(world.text) * (0.1 + 0.8 * step.pick))]
+    broken = ["listen: [", "workers: 0\n", "routes: [{name: x, match: {path: /y}}]\n", cut_short][int(step.pick * 16) % 4]
     _configure(world, broken)
     try:
         code, text = world.ctl("reload")
@@ -280,7 +281,8 @@ def broken_config(world, step):
     finally:
         _configure(world, world.text)
     if code == 0:
-        world.problems.append(f"a configuration that says {broken!r} was taken")
+        world.problems.append(f"a configuration that says {broken[-40:]!r} was taken")
+        world.ctl("reload")
     return _told(code, text)
 
 

@@ -50,17 +50,27 @@ def swept(events):
     return by
 
 
+def _merged(events):
+    """The times of faults: [[begin, end]], apart from each other."""
+    busy = []
+    for e in sorted(events, key=lambda e: e.begin):
+        if busy and e.begin <= busy[-1][1]:
+            busy[-1][1] = max(busy[-1][1], e.healed)
+        else:
+            busy.append([e.begin, e.healed])
+    return busy
+
+
 def longest_gap(events, purchases, begin, end):
-    """(seconds, since when): the longest time without a purchase and without a fault."""
-    marks = [(at, "sold", at) for _, at in purchases if begin <= at <= end]
-    marks += [(e.begin, "fault", e.healed) for e in events]
-    marks.append((end, "fault", end))
-    worst, worst_at, since, busy_until = 0, begin, begin, begin
-    for at, kind, until in sorted(marks):
-        if at > busy_until and at - since > worst:
-            worst, worst_at = at - since, since
-        busy_until = max(busy_until, until)
-        since = max(since, until)
+    """(seconds, since when): the longest time between two purchases, faults not counted. Time under a fault is
+    taken out, and does not begin anew: what one fault broke and the next one covers is still broken."""
+    times = [begin, *(at for _, at in purchases if begin <= at <= end), end]
+    busy, worst, worst_at = _merged(events), 0, begin
+    for last, at in zip(times, times[1:]):
+        if at - last > worst:
+            under = sum(max(0, min(at, until) - max(last, since)) for since, until in busy)
+            if at - last - under > worst:
+                worst, worst_at = at - last - under, last
     return worst / 1e9, worst_at
 
 
