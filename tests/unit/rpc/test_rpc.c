@@ -215,19 +215,19 @@ static void test_server_dies(void **state)
         assert_true(probes[i].sent);
         assert_true(probes[i].local);
     }
-    begin = clock_mono_ns();
     start(5, "/t/Echo", "x");
-    fixture_turns(&f, 2);
+    for (unsigned turns = 0; turns < 10 && !probes[5].done; turns++)
+        fixture_turn(&f); /* turns, not time: the machine may be busy */
     assert_true(probes[5].done);
     assert_int_equal(probes[5].status, RPC_UNAVAILABLE);
     assert_string_equal(probes[5].message, "connection refused");
     assert_false(probes[5].sent);
-    assert_true(clock_mono_ns() - begin < 100 * NS_PER_MS);
     fixture_serve(&f, 1000);
+    begin = clock_mono_ns();
     do {
         start(6, "/t/Echo", "x");
         RUN_UNTIL(&f, probes[6].done);
-    } while (probes[6].status != RPC_OK && clock_mono_ns() - begin < 3 * NS_PER_S);
+    } while (probes[6].status != RPC_OK && clock_mono_ns() - begin < 10 * NS_PER_S);
     assert_int_equal(probes[6].status, RPC_OK);
 }
 
