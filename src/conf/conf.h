@@ -97,7 +97,7 @@ struct conf_process {
     bool boxoffice_embedded;
     const char *boxoffice_listen; /* "unix:/path" or "host:port" */
     uint32_t idempotency_remember_ms;
-    const char *bans_state; /* NULL: bans are not kept */
+    const char *bans_state_file; /* NULL: bans are not kept */
     const char *boxoffice_store;
     const char *boxoffice_upstream; /* "" none; reloadable, also in the blob */
     uint64_t limit_table_bytes;

@@ -76,7 +76,7 @@ void conf_fill_process(struct conf *c)
     p->log_access_enabled = node_num(r, S_LOG_ACCESS_ENABLED) != 0;
     p->log_audit = file_or_null(c, S_LOG_AUDIT);
     p->state_file = file_or_null(c, S_STATE_FILE);
-    p->bans_state = file_or_null(c, S_BANS_STATE);
+    p->bans_state_file = file_or_null(c, S_BANS_STATE_FILE);
     p->idempotency_remember_ms = (uint32_t)node_num(r, S_IDEMPOTENCY_REMEMBER);
     p->boxoffice_embedded = node_num(r, S_BOXOFFICE_MODE) != 0;
     p->boxoffice_listen = node_text(r, S_BOXOFFICE_LISTEN);

@@ -134,7 +134,7 @@ static bool open_directories(struct master *m)
         p->log_audit,
         p->state_file,
         p->boxoffice_embedded ? p->boxoffice_store : NULL,
-        p->bans_state,
+        p->bans_state_file,
     };
     struct buf err = {0};
     bool ok = true;
@@ -289,7 +289,7 @@ static bool fill_zones(struct master *m)
     int rc = zones_open(m);
 
     if (rc == 0)
-        rc = bans_open(&m->bans, m->process->bans_state, take_bans(m));
+        rc = bans_open(&m->bans, m->process->bans_state_file, take_bans(m));
     if (rc < 0) {
         buf_printf(&err, "cannot create shared memory: %s", strerror(-rc));
         return start_failed(m, &err);

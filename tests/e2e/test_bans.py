@@ -237,7 +237,7 @@ def test_unwritable_file(g):
 
 
 def test_without_a_file(make_gateway):
-    g = make_gateway({"bans": {"state": "off"}}, base=plain_config()).start()
+    g = make_gateway({"bans": {"state_file": "off"}}, base=plain_config()).start()
     assert g.ctl_json("ban", "add", "192.0.2.1")["warnings"] == []
     assert ask(g).status == 403
     g.stop()
