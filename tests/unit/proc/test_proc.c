@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -152,10 +153,14 @@ static void test_pidfile_is_our_own(void **state)
 
 static pid_t start_sleeper(void)
 {
-    pid_t pid = fork();
+    pid_t pid;
 
+    /* Before the fork: a shell starts background jobs with SIGQUIT ignored, and one that comes
+     * before the child has changed that would be lost. */
+    signal(SIGQUIT, SIG_DFL);
+    pid = fork();
     if (pid == 0) {
-        signal(SIGQUIT, SIG_DFL);
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
         for (;;)
             pause();
     }
