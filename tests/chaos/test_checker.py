@@ -288,6 +288,17 @@ def test_refused_for_want_of_units_that_were_free(told):
     assert "read" in other.kinds()
 
 
+def test_a_refusal_from_memory_may_be_old(told):
+    told.order("a", [0, 1, 2, 3], 10, 20)
+    told.sold_out(1, 0, 30, 40)
+    told.cancel("a", [0, 1, 2, 3], 50, 60)
+    told.sold_out(1, 0, 100, 110)
+    assert told.kinds() == {"read"}
+    for stale, kinds in ((30, {"read"}), (60, set())):
+        h = history.load("e", told.lines, stale)
+        assert {f.kind for f in checker.check(h, told.store, QUOTA, told.clock)} == kinds
+
+
 def test_an_order_without_a_moment(told):
     """It may have ended before its answer, but its unit was another's from before it was asked for until after."""
     told.order("a", [0], 10, 20)

@@ -118,8 +118,9 @@ def _action(order, line):
         order.cancel_answered = line["answered"]
 
 
-def load(event, lines):
-    """The History of one event. Lines come in any order of kinds, as several files are read."""
+def load(event, lines, stale_ns=0):
+    """The History of one event. Lines come in any order of kinds, as several files are read. stale_ns: how old a
+    refusal as sold out may be, where the gateway repeats those."""
     h, codes, later = History(), {}, []
     for line in lines:
         if line["event"] != event:
@@ -131,7 +132,7 @@ def load(event, lines):
         elif kind == "order":
             _order_line(h, codes, line)
         elif kind == "sold-out":
-            h.reads.append(Read(line["sent"], line["answered"], line["available"], line["quantity"]))
+            h.reads.append(Read(max(0, line["sent"] - stale_ns), line["answered"], line["available"], line["quantity"]))
         elif kind == "stock":
             total = line["free"] + line["held"] + line["sold"] if "held" in line else None
             h.reads.append(Read(line["sent"], line["answered"], line["free"], total=total))

@@ -146,7 +146,7 @@ class Sales:
         def lines():
             yield from history.lines_of(self.acks(event))
             yield from history.lines_of(os.path.join(self.folder, "stock.jsonl"))
-        told = history.load(event, lines())
+        told = history.load(event, lines(), self.world.stale_ns)
         quota, stored = history.load_store(self.world.gateway.path("data", "boxoffice.db"), event)
         now = time.monotonic_ns()
         if quota is None:
