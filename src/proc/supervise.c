@@ -7,9 +7,9 @@
  *                        +-------- end ------+--> BACKOFF --timer--> STARTING
  *
  * The first restart is immediate, because a worker that dies once should be missed by nobody; then
- * the wait doubles from 100 ms to 10 s until a process has lived for 30 s. An end that was commanded
- * is not counted. The state and the wait are in the slot for everyone to see. A process that ends is
- * reaped here and nowhere else.
+ * the wait doubles from 100 ms to 10 s until a process has lived for 30 s. An end that was
+ * commanded is not counted. The state and the wait are in the slot for everyone to see. A process
+ * that ends is reaped here and nowhere else.
  */
 #include "config.h"
 
