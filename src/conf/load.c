@@ -353,6 +353,13 @@ static void load_file(struct conf *c, const char *name, struct conf_pos from,
         c->incomplete = true;
         return;
     }
+    /* A file that a deployment has just truncated, most likely; included ones may be empty. */
+    if (up == NULL && yaml_is_null(y)) {
+        c->incomplete = true;
+        diag_error(&c->diag, y->at, NULL,
+                   "the configuration is empty; {} would be the defaults alone");
+        return;
+    }
     fill_map(c, c->root, y);
     for (unsigned i = before, end = include->n; i < end; i++)
         if (include->kids[i]->text != NULL)

@@ -145,7 +145,7 @@ static void assert_str(const struct conf_root *r, struct conf_str s, const char 
 
 static void test_defaults(void **state)
 {
-    struct conf *c = load(*state, "");
+    struct conf *c = load(*state, "{}");
     const struct conf_process *p = conf_process(c);
     struct buf blob = {0};
     const struct conf_root *r = compile(c, &(struct conf_resolver){0}, &blob);

@@ -150,8 +150,6 @@ static void test_places(void **state)
         {"# c\nlog: {level: info}\n", "http.max_body", "1k",
          "# c\nhttp:\n  max_body: 1k\nlog: {level: info}\n", 3},
         {"{workers: 2}", "http.max_body", "1k", "{workers: 2, http: {max_body: 1k}}", 1},
-        {"", "http.max_body", "1k", "http:\n  max_body: 1k\n", 2},
-        {"# only this", "drain_timeout", "5s", "# only this\ndrain_timeout: 5s\n", 2},
         {"limits: {a: {key: constant, rate: 1/s}}\n", "limits.a.mode", "shadow",
          "limits: {a: {key: constant, rate: 1/s, mode: shadow}}\n", 1},
         {"limits:\n  a.b:\n    rate: 1/s\n    key:\n      - constant\n", "limits.a.b.mode",
