@@ -177,7 +177,7 @@ def test_limits_keep_their_buckets(make_gateway):
 def test_bans_stay(make_gateway, state):
     """With a state file and without one."""
     base = plain_config()
-    base["bans"] = {"state": state or "off"}
+    base["bans"] = {"state_file": state or "off"}
     gateway = make_gateway(base=base).start()
     gateway.ctl("ban", "add", "127.0.0.1", "--reason", "test")
     assert gateway.client.get("/hello").status == 403
