@@ -102,7 +102,7 @@ bool offenders_count(struct offenders *o, uint64_t fingerprint, uint64_t now_ns,
 {
     struct offender_set *s = set_of(o, fingerprint);
     uint64_t window = window_of(now_ns), sum;
-    struct tally least;
+    struct tally least = {0, 0};
 
     if (count_known(s, fingerprint, window))
         return false;
