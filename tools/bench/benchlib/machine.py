@@ -55,7 +55,7 @@ def describe():
         "processor": first("/proc/cpuinfo", r"^model name\s*:\s*(.*)$"),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(int(kilobytes) / 1e6, 1),
-        "kernel": platform.release(),
+        "kernel": platform.release().split("-")[0],
         "system": first("/etc/os-release", r'^PRETTY_NAME="?([^"\n]*)'),
         "file_system": file_system(where),
         "fdatasync_ms": fdatasync_ms(where),
