@@ -285,7 +285,8 @@ void call_abandon(struct gate_request *q);
 void closed_learn(struct gate_request *q, struct slice hint, const struct refusal *why);
 /* It has granted it. */
 void closed_opened(struct gate_request *q);
-/* q's key goes to a service: before the call leaves. */
+/* The key of q goes to a service: before the call leaves. Of every route: a later configuration may
+ * refuse from memory where this one does not, and must know the keys of now. */
 void closed_sent(const struct gate_request *q);
 
 /* phase_overload.c ----------------------------------------------------------------------------- */
