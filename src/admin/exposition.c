@@ -8,6 +8,7 @@
 
 #include "admin/parts.h"
 #include "admin/prom.h"
+#include "base/word.h"
 
 uint32_t exposition_workers(const struct exposition *x)
 {
@@ -72,28 +73,23 @@ static const struct {
                        false},
 };
 
-static uint64_t get64(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_relaxed);
-}
-
 static uint64_t figure(const struct slot *s, enum worker_figure f, uint64_t now_ns)
 {
-    uint64_t beat = get64(&s->heartbeat_ns);
+    uint64_t beat = word_read(&s->heartbeat_ns);
 
     switch (f) {
     case FIGURE_UP:
         return atomic_load_explicit(&s->state, memory_order_relaxed) == SLOT_READY;
     case FIGURE_CONNECTIONS:
-        return get64(&s->connections);
+        return word_read(&s->connections);
     case FIGURE_REQUESTS:
-        return get64(&s->requests);
+        return word_read(&s->requests);
     case FIGURE_LAG:
-        return get64(&s->loop_lag_ns);
+        return word_read(&s->loop_lag_ns);
     case FIGURE_BUSY:
-        return get64(&s->busy_ns);
+        return word_read(&s->busy_ns);
     case FIGURE_GENERATION:
-        return get64(&s->generation);
+        return word_read(&s->generation);
     case FIGURE_AGE:
         return now_ns > beat ? now_ns - beat : 0;
     case FIGURE_STARTS:
@@ -156,7 +152,7 @@ static void write_endpoints(const struct exposition *x, struct buf *out)
             buf_str(out, "rushgate_upstream_endpoint_up");
             prom_label(out, "{", "upstream", conf_slice(root, u->name));
             prom_label(out, ",", "endpoint", conf_slice(root, e[k].address));
-            buf_printf(out, "} %d\n", get64(&x->control->endpoint_down[e[k].stat]) == 0);
+            buf_printf(out, "} %d\n", word_read(&x->control->endpoint_down[e[k].stat]) == 0);
         }
     }
 }
@@ -180,7 +176,7 @@ static void write_config(const struct exposition *x, struct buf *out)
     buf_str(out, "} 1\n");
     prom_head(out, "rushgate_start_time_seconds", "gauge", "When the master started.");
     buf_str(out, "rushgate_start_time_seconds ");
-    prom_seconds(out, get64(&x->control->started_real_ns));
+    prom_seconds(out, word_read(&x->control->started_real_ns));
     buf_char(out, '\n');
     prom_value(out, "rushgate_workers", "gauge", "Workers configured.", exposition_workers(x));
     prom_value(out, "rushgate_draining", "gauge", "1: no new requests are wanted.",

@@ -8,6 +8,7 @@
 
 #include "admin/parts.h"
 #include "admin/prom.h"
+#include "base/word.h"
 #include "conf/split.h"
 
 static struct slice route_label(const struct exposition *x, uint32_t route)
@@ -268,11 +269,6 @@ static void write_redis(const struct exposition *x, struct buf *out)
 
 /* --- concurrency limits --- */
 
-static uint64_t get64(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_relaxed);
-}
-
 /* One word of each worker, or the sum over them. */
 static const struct {
     const char *name, *type, *extra, *help;
@@ -301,8 +297,8 @@ static uint64_t concurrency_word(const struct exposition *x, unsigned worker, ui
 {
     const void *words = &x->metrics->blocks[worker].concurrency[i];
 
-    return get64((const _Atomic uint64_t *)(const void *)((const char *)words +
-                                                          concurrency_figures[figure].off)) /
+    return word_read((const _Atomic uint64_t *)(const void *)((const char *)words +
+                                                              concurrency_figures[figure].off)) /
            concurrency_figures[figure].per_unit;
 }
 

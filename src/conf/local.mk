@@ -21,20 +21,24 @@ dist_pkgdata_DATA = docs/rushgate.schema.json
 EXTRA_DIST += tests/conf
 
 if HAVE_CMOCKA
+CONF_TEST_FIXTURE = tests/unit/conf/fake_schema.c tests/unit/conf/fixture.c tests/unit/conf/fixture.h
 CONF_TEST_LIBS = src/conf/libconf.a src/base/libbase.a $(YAML_LIBS) $(UNIT_LIBS)
 check_PROGRAMS += tests/unit/conf/test_router tests/unit/conf/test_conf tests/unit/conf/test_cases \
-	tests/unit/conf/test_value tests/unit/conf/test_overlay
+	tests/unit/conf/test_value tests/unit/conf/test_overlay tests/unit/conf/test_compile
 tests_unit_conf_test_router_SOURCES = tests/unit/conf/test_router.c
 tests_unit_conf_test_router_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_router_LDADD = $(CONF_TEST_LIBS)
 # A schema of their own, so that they test one thing.
-tests_unit_conf_test_conf_SOURCES = tests/unit/conf/test_conf.c tests/unit/conf/fake_schema.c
+tests_unit_conf_test_conf_SOURCES = tests/unit/conf/test_conf.c $(CONF_TEST_FIXTURE)
 tests_unit_conf_test_conf_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_conf_LDADD = $(CONF_TEST_LIBS)
+tests_unit_conf_test_compile_SOURCES = tests/unit/conf/test_compile.c $(CONF_TEST_FIXTURE)
+tests_unit_conf_test_compile_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_conf_test_compile_LDADD = $(CONF_TEST_LIBS)
 tests_unit_conf_test_value_SOURCES = tests/unit/conf/test_value.c tests/unit/conf/fake_schema.c
 tests_unit_conf_test_value_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_value_LDADD = $(CONF_TEST_LIBS)
-tests_unit_conf_test_overlay_SOURCES = tests/unit/conf/test_overlay.c tests/unit/conf/fake_schema.c
+tests_unit_conf_test_overlay_SOURCES = tests/unit/conf/test_overlay.c $(CONF_TEST_FIXTURE)
 tests_unit_conf_test_overlay_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_overlay_LDADD = $(CONF_TEST_LIBS)
 tests_unit_conf_test_cases_SOURCES = tests/unit/conf/test_cases.c tests/unit/conf/fake_schema.c
@@ -48,11 +52,11 @@ tests_unit_conf_test_split_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_split_LDADD = $(CONF_TEST_LIBS) -lm
 TESTS += tests/unit/conf/test_split
 check_PROGRAMS += tests/unit/conf/test_save
-tests_unit_conf_test_save_SOURCES = tests/unit/conf/test_save.c tests/unit/conf/fake_schema.c
+tests_unit_conf_test_save_SOURCES = tests/unit/conf/test_save.c $(CONF_TEST_FIXTURE)
 tests_unit_conf_test_save_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_save_LDADD = $(CONF_TEST_LIBS)
 TESTS += tests/unit/conf/test_save
-TESTS += tests/unit/conf/test_overlay
+TESTS += tests/unit/conf/test_overlay tests/unit/conf/test_compile
 endif
 
 # Nanoseconds a choice of an arm.

@@ -2,6 +2,7 @@
 /* show concurrency: the words that each worker publishes about its concurrency limits. */
 #include "config.h"
 
+#include "base/word.h"
 #include "conf/compiled.h"
 #include "ctl/request.h"
 
@@ -10,28 +11,23 @@ struct figures {
     unsigned measured; /* workers that know their latencies */
 };
 
-static uint64_t get64(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_relaxed);
-}
-
 /* Gauges only of a worker that is there; counters in any case. */
 static struct figures read_words(const struct ctl *c, unsigned worker, uint32_t stat)
 {
     const struct metric_concurrency *w = &c->cfg.metrics->blocks[worker].concurrency[stat];
     uint32_t state =
         atomic_load_explicit(&c->cfg.control->slots[worker].state, memory_order_relaxed);
-    struct figures f = {.admitted = get64(&w->admitted),
-                        .refused = get64(&w->refused),
-                        .shadow_refused = get64(&w->shadow_refused),
-                        .failed = get64(&w->failed)};
+    struct figures f = {.admitted = word_read(&w->admitted),
+                        .refused = word_read(&w->refused),
+                        .shadow_refused = word_read(&w->shadow_refused),
+                        .failed = word_read(&w->failed)};
 
     if (state != SLOT_READY && state != SLOT_DRAINING)
         return f;
-    f.limit_milli = get64(&w->limit_milli);
-    f.in_flight = get64(&w->in_flight);
-    f.long_ns = get64(&w->long_ns);
-    f.short_ns = get64(&w->short_ns);
+    f.limit_milli = word_read(&w->limit_milli);
+    f.in_flight = word_read(&w->in_flight);
+    f.long_ns = word_read(&w->long_ns);
+    f.short_ns = word_read(&w->short_ns);
     f.measured = f.short_ns != 0;
     return f;
 }

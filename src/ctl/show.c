@@ -8,16 +8,12 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "base/word.h"
 #include "conf/compiled.h"
 #include "ctl/request.h"
 #include "http/method.h"
 
 #define LISTENERS_MAX 64
-
-static uint64_t get64(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_relaxed);
-}
 
 static uint32_t get32(const _Atomic uint32_t *word)
 {
@@ -57,7 +53,7 @@ static void put_published(json_t *row, const struct slot *s, bool publishes)
     };
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        uint64_t n = get64(words[i].word);
+        uint64_t n = word_read(words[i].word);
         json_object_set_new(row, words[i].key,
                             !publishes       ? json_null()
                             : words[i].in_ns ? ctl_seconds(n)
@@ -73,7 +69,7 @@ static bool publishes_config(unsigned slot)
 /* Of the banks it holds one is that of the generation in use. */
 static int older_generations(const struct slot *s)
 {
-    int held = __builtin_popcountll(get64(&s->held_banks));
+    int held = __builtin_popcountll(word_read(&s->held_banks));
 
     return held > 0 ? held - 1 : 0;
 }
@@ -81,7 +77,7 @@ static int older_generations(const struct slot *s)
 static json_t *process_row(const struct ctl *c, unsigned i)
 {
     const struct slot *s = &c->cfg.control->slots[i];
-    uint64_t now = clock_mono_ns(), beat = get64(&s->heartbeat_ns);
+    uint64_t now = clock_mono_ns(), beat = word_read(&s->heartbeat_ns);
     uint32_t cpu = get32(&s->cpu), state = get32(&s->state);
     bool alive = state == SLOT_READY || state == SLOT_DRAINING;
     json_t *row = json_object();
@@ -101,7 +97,7 @@ static json_t *process_row(const struct ctl *c, unsigned i)
                                            : json_null());
     json_object_set_new(row, "cpu", alive && cpu != UINT32_MAX ? json_integer(cpu) : json_null());
     put_int(row, "starts", get32(&s->starts));
-    json_object_set_new(row, "started", ctl_time(get64(&s->started_real_ns)));
+    json_object_set_new(row, "started", ctl_time(word_read(&s->started_real_ns)));
     json_object_set_new(row, "last_exit", exit_text(s));
     return row;
 }
@@ -152,7 +148,7 @@ void ctl_do_STATUS(struct ctl_request *r)
     const struct ctl *c = r->ctl;
     const struct control *z = c->cfg.control;
     const struct conf_root *root = bank_current(c->cfg.banks).data;
-    uint64_t started = get64(&z->started_real_ns);
+    uint64_t started = word_read(&z->started_real_ns);
     json_t *d = json_object(), *doc;
 
     json_object_set_new(d, "version", json_string(c->version));
@@ -304,7 +300,7 @@ static json_t *endpoint_row(const struct ctl *c, const struct conf_root *root,
 {
     json_t *row = json_object();
     bool checked = u->health_interval_ms > 0 && endpoint_has_word(e->stat);
-    bool down = checked && get64(&c->cfg.control->endpoint_down[e->stat]) != 0;
+    bool down = checked && word_read(&c->cfg.control->endpoint_down[e->stat]) != 0;
 
     json_object_set_new(row, "upstream", ctl_text(conf_slice(root, u->name)));
     json_object_set_new(row, "endpoint", ctl_text(conf_slice(root, e->address)));

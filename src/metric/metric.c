@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/word.h"
 
 #define PER_OCTAVE 4u
 
@@ -135,27 +136,22 @@ uint32_t metric_redis_index(struct metric_zone *z, const char *address)
     return index_of(z->redis_name, METRIC_REDIS, address);
 }
 
-static uint64_t relaxed(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_relaxed);
-}
-
 void metric_redis_total(const struct metric_zone *z, unsigned slots, uint32_t server,
                         struct metric_redis_total *out)
 {
     *out = (struct metric_redis_total){0};
     for (unsigned s = 0; s < slots && server < METRIC_REDIS; s++) {
         const struct metric_redis *r = &z->blocks[s].redis[server];
-        uint64_t state = relaxed(&r->state);
+        uint64_t state = word_read(&r->state);
         out->workers[state < METRIC_REDIS_STATES ? state : METRIC_REDIS_NONE]++;
-        out->calls += relaxed(&r->calls);
-        out->failures += relaxed(&r->failures);
-        out->timeouts += relaxed(&r->timeouts);
-        out->opened += relaxed(&r->opened);
-        out->sum_ns += relaxed(&r->rtt.sum_ns);
+        out->calls += word_read(&r->calls);
+        out->failures += word_read(&r->failures);
+        out->timeouts += word_read(&r->timeouts);
+        out->opened += word_read(&r->opened);
+        out->sum_ns += word_read(&r->rtt.sum_ns);
         for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
-            out->rtt[i] += relaxed(&r->rtt.count[i]);
-            out->count += relaxed(&r->rtt.count[i]);
+            out->rtt[i] += word_read(&r->rtt.count[i]);
+            out->count += word_read(&r->rtt.count[i]);
         }
     }
 }

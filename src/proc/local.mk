@@ -3,7 +3,7 @@ src_proc_libproc_a_SOURCES = \
 	%D%/adoption.c %D%/bans.c %D%/bans.h %D%/canary.c %D%/canary.h %D%/canary_rule.c %D%/change_file.c %D%/change_set.c %D%/change_set.h %D%/changes.c %D%/changes.h \
 	%D%/changes_int.h %D%/changes_save.c %D%/changes_state.c %D%/diff.c \
 	%D%/channel.c %D%/channel.h %D%/child.c %D%/child.h %D%/control.c %D%/embedded.c %D%/endpoints.c %D%/explain.c \
-	%D%/handover.c %D%/handover.h %D%/successor.c %D%/upgrade.c %D%/upgrade.h %D%/zones.c \
+	%D%/handover.c %D%/handover.h %D%/successor.c %D%/upgrade.c %D%/upgrade.h %D%/upgrade_launch.c %D%/zones.c \
 	%D%/generations.h %D%/history.c %D%/inherit.h %D%/keeper.c %D%/listeners.c %D%/listeners.h %D%/master.c %D%/master.h %D%/notify.c \
 	%D%/notify.h %D%/orphans.c %D%/orphans.h %D%/pidfile.c %D%/pidfile.h %D%/privileges.c \
 	%D%/privileges.h %D%/publish.c %D%/reload.c %D%/signals.def %D%/stop.c %D%/supervise.c %D%/title.c %D%/title.h \

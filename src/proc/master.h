@@ -7,7 +7,7 @@
  *   stop.c       drain and stop, stage by stage
  *   endpoints.c  health indexes by address            embedded.c   exec of the box office
  *   control.c    what the control socket may ask for  zones.c      shared memory, new or taken over
- *   upgrade.c    replacing this binary by a new one   successor.c  being the new one
+ *   upgrade*.c   replacing this binary by a new one   successor.c  being the new one
  *   changes.c    runtime changes
  *
  * No request passes through the master; it may block for short whiles (reading a configuration).

@@ -6,15 +6,11 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,16 +20,10 @@
 #include "proc/notify.h"
 #include "proc/title.h"
 
-#define READY_NS    (60 * NS_PER_S) /* where who asked did not say */
-#define COMMIT_NS   (10 * NS_PER_S) /* renaming files and opening a socket */
-#define SWEEP_NS    (NS_PER_S / 4)
-#define SAID_MAX    4096u
-#define EXIT_NOEXEC 127
-
-static struct supervised *boxoffice_of(struct master *m)
-{
-    return &m->children[CONTROL_BOXOFFICE];
-}
+#define READY_NS  (60 * NS_PER_S) /* where who asked did not say */
+#define COMMIT_NS (10 * NS_PER_S) /* renaming files and opening a socket */
+#define SWEEP_NS  (NS_PER_S / 4)
+#define SAID_MAX  4096u
 
 static void say(struct upgrade *u, const char *text)
 {
@@ -357,127 +347,20 @@ static void channel_cb(evutil_socket_t fd, short what, void *arg)
 
 /* --- starting it --- */
 
-static void describe_boxoffice(struct master *m, struct handover_out *out)
-{
-    struct supervised *s = boxoffice_of(m);
-    char text[64];
-    int pidfd;
-
-    m->upgrade.boxoffice = false;
-    if (!m->process->boxoffice_embedded)
-        return;
-    /* Whoever watches over it from now on, it is not us who starts it again. */
-    supervise_want(m, CHILD_BOXOFFICE, false);
-    if (!s->ready) {
-        supervise_kill(m, CHILD_BOXOFFICE, SIGTERM);
-        return;
-    }
-    pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
-    if (pidfd < 0)
-        return;
-    snprintf(text, sizeof text, "%d %" PRIu64, (int)s->pid, process_start_time(s->pid));
-    handover_put_copy(out, "boxoffice", pidfd, text);
-    handover_put(out, "boxoffice_listen", -1, "%s", m->process->boxoffice_listen);
-    handover_put(out, "boxoffice_store", -1, "%s", m->process->boxoffice_store);
-    m->upgrade.boxoffice = true;
-}
-
-static void describe(struct master *m, struct handover_out *out, int channel)
-{
-    const struct listeners *l = &m->listeners;
-    int bans = bans_list(&m->bans);
-
-    handover_put(out, "master", -1, "%d %s %u", (int)getpid(), PACKAGE_VERSION, m->half);
-    handover_put(out, "channel", channel, "%s", "");
-    handover_put_copy(out, "stderr", fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), "");
-    handover_put(out, "pid_file", -1, "%s", m->process->pid_file);
-    handover_put(out, "control", m->ctl_fd, "%s", m->process->admin_socket);
-    if (m->admin_fd >= 0)
-        handover_put(out, "admin", m->admin_fd, "%s", m->admin_bound);
-    for (unsigned s = 0; s < l->slots; s++)
-        for (unsigned a = 0; a < l->addresses; a++)
-            if (l->fds[s * l->addresses + a] >= 0)
-                handover_put(out, "listener", l->fds[s * l->addresses + a], "%u %s %s", s,
-                             l->bound[a], m->process->listeners[a].address);
-    zones_hand_over(m, out);
-    if (bans >= 0) /* else the state file has them */
-        handover_put_copy(out, "bans", bans, "");
-    bans_rest(&m->bans);
-    describe_boxoffice(m, out);
-    handover_put(out, "end", -1, "%s", "");
-}
-
-/* In the child. The environment and the arguments are as ours were. */
-static void become(const struct master *m, struct handover_out *out, int text_fd, int output)
-{
-    const struct master_options *o = m->options;
-    const char *program = m->upgrade.report.binary;
-    const char *args[] = {program, "-c", o->file, "-p", o->prefix, o->daemon ? "-d" : NULL, NULL};
-    char number[16];
-    sigset_t none;
-
-    for (int sig = 1; sig < NSIG; sig++)
-        signal(sig, SIG_DFL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    dup2(output, STDERR_FILENO);
-    for (unsigned i = 0; i < out->n; i++)
-        fcntl(out->fds[i], F_SETFD, 0);
-    fcntl(text_fd, F_SETFD, 0);
-    snprintf(number, sizeof number, "%d", text_fd);
-    setenv(HANDOVER_ENV, number, 1);
-    execv(program, (char *const *)args);
-    dprintf(STDERR_FILENO, "cannot execute %s: %s\n", program, strerror(errno));
-    _exit(EXIT_NOEXEC);
-}
-
-static bool watch(struct master *m, int channel, int output)
-{
-    struct upgrade *u = &m->upgrade;
-
-    u->channel = channel;
-    u->output = output;
-    u->channel_event = event_new(m->loop.base, channel, EV_READ | EV_PERSIST, channel_cb, m);
-    u->output_event = event_new(m->loop.base, output, EV_READ | EV_PERSIST, output_cb, m);
-    return u->channel_event != NULL && u->output_event != NULL &&
-           event_add(u->channel_event, NULL) == 0 && event_add(u->output_event, NULL) == 0;
-}
-
 /* 0 or -errno. */
 static int launch(struct master *m)
 {
     struct upgrade *u = &m->upgrade;
-    struct handover_out out = {0};
-    int channel[2] = {-1, -1}, output[2] = {-1, -1}, text_fd = -1, rc = 0;
+    int rc = upgrade_launch(m, &u->channel, &u->output);
 
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, channel) < 0 ||
-        pipe2(output, O_CLOEXEC) < 0 || fcntl(output[0], F_SETFL, O_NONBLOCK) < 0)
-        rc = -errno;
-    if (rc == 0) {
-        describe(m, &out, channel[1]);
-        text_fd = handover_seal(&out);
-        rc = text_fd < 0 ? text_fd : 0;
-    }
-    if (rc == 0) {
-        u->pid = fork();
-        if (u->pid == 0)
-            become(m, &out, text_fd, output[1]);
-        rc = u->pid < 0 ? -errno : 0;
-    }
-    handover_out_free(&out);
-    if (text_fd >= 0)
-        close(text_fd);
-    if (channel[1] >= 0)
-        close(channel[1]);
-    if (output[1] >= 0)
-        close(output[1]);
-    if (rc == 0 && watch(m, channel[0], output[0]))
-        return 0;
-    if (channel[0] >= 0 && u->channel < 0)
-        close(channel[0]);
-    if (output[0] >= 0 && u->output < 0)
-        close(output[0]);
-    return rc < 0 ? rc : -ENOMEM;
+    if (rc < 0)
+        return rc;
+    u->channel_event = event_new(m->loop.base, u->channel, EV_READ | EV_PERSIST, channel_cb, m);
+    u->output_event = event_new(m->loop.base, u->output, EV_READ | EV_PERSIST, output_cb, m);
+    if (u->channel_event == NULL || u->output_event == NULL ||
+        event_add(u->channel_event, NULL) < 0 || event_add(u->output_event, NULL) < 0)
+        return -ENOMEM;
+    return 0;
 }
 
 /* NULL, or why it cannot be now. */
@@ -502,24 +385,6 @@ static const char *not_now(struct master *m)
     if (getpid() == 1)
         return "the daemon is process 1, which cannot be replaced: replace its container";
     return successor_busy(m);
-}
-
-/* Found out before anything is started. */
-static bool executable(const char *path, struct buf *err)
-{
-    struct stat st;
-    int rc = 0;
-
-    if (path[0] != '/')
-        rc = EINVAL;
-    else if (stat(path, &st) < 0 || access(path, X_OK) < 0)
-        rc = errno;
-    else if (!S_ISREG(st.st_mode))
-        rc = EACCES;
-    if (rc != 0)
-        buf_printf(err, "cannot execute %s: %s", path,
-                   rc == EINVAL ? "not an absolute path" : strerror(rc));
-    return rc == 0;
 }
 
 static void report_begin(struct master *m, const char *binary)
@@ -559,7 +424,7 @@ void upgrade_start(struct master *m, const char *binary, uint64_t wait_ns, upgra
         return;
     }
     report_begin(m, binary);
-    if (!executable(u->report.binary, &err)) {
+    if (!upgrade_executable(u->report.binary, &err)) {
         refuse(UPGRADE_FAILED, buf_cstr(&err), done, arg);
         buf_free(&err);
         return;

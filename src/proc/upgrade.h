@@ -3,7 +3,7 @@
  * Replacing the running binary (USR2, rushctl upgrade) without a refused connection or a failed
  * request. Two masters take part:
  *
- *   old (upgrade.c)                                new (successor.c)
+ *   old (upgrade.c, upgrade_launch.c)              new (successor.c)
  *   fork, exec with the listeners, the zones
  *   that survive, the control socket, the box
  *   office (handover.h)                   ------>  loads and checks the configuration
@@ -130,6 +130,13 @@ void upgrade_sweep(struct master *m);
 /* An upgrade that is not yet in force is given up, because this master stops. */
 void upgrade_cancel(struct master *m, const char *why);
 void upgrade_fini(struct master *m);
+
+/* upgrade_launch.c */
+/* Found out before anything is started. False with a message in err. */
+bool upgrade_executable(const char *path, struct buf *err);
+/* The new master, as upgrade.pid: 0, and our ends of its channel and of its stderr; or -errno, and
+ * -1 for both. */
+int upgrade_launch(struct master *m, int *channel, int *output);
 
 /* successor.c */
 /* Reads what was handed over. False with a message in err. */

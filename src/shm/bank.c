@@ -32,6 +32,7 @@
 #include <sys/mman.h>
 
 #include "base/clock.h"
+#include "base/word.h"
 
 #define BANK_ALIGN 4096u
 /* Of a spare bank so much may stay in memory: the next publication needs it anyway. */
@@ -53,11 +54,6 @@ static size_t align_up(size_t n)
 static size_t bank_off(const struct bank_zone *z, unsigned bank)
 {
     return align_up(sizeof *z) + bank * z->bank_size;
-}
-
-static uint64_t get(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_relaxed);
 }
 
 static void set(_Atomic uint64_t *word, uint64_t value)
@@ -104,18 +100,18 @@ struct bank_canary bank_canary(const struct bank_zone *z)
     unsigned bank = (unsigned)(word >> SHARE_BITS & 0xff);
     uint32_t share = (uint32_t)(word & SHARE_MASK);
 
-    if (word == 0 || bank >= BANK_COUNT || share == 0 || generation < get(&z->current) >> 8)
+    if (word == 0 || bank >= BANK_COUNT || share == 0 || generation < word_read(&z->current) >> 8)
         return (struct bank_canary){.ref = {NULL, 0, 0}};
     return (struct bank_canary){
         .ref = {(const char *)z + bank_off(z, bank), generation, bank},
         .share = share < BANK_SHARE_ALL ? share : BANK_SHARE_ALL,
-        .seed = get(&z->canary_seed),
+        .seed = word_read(&z->canary_seed),
     };
 }
 
 void bank_offer(struct bank_zone *z, unsigned bank, uint32_t share, uint64_t seed)
 {
-    uint64_t generation = get(&z->generation[bank]);
+    uint64_t generation = word_read(&z->generation[bank]);
 
     set(&z->ended, generation);
     set(&z->canary_seed, seed);
@@ -131,14 +127,15 @@ void bank_withdraw(struct bank_zone *z)
 
 uint64_t bank_newest(const struct bank_zone *z)
 {
-    uint64_t current = get(&z->current) >> 8, canary = get(&z->ended);
+    uint64_t current = word_read(&z->current) >> 8, canary = word_read(&z->ended);
 
     return canary > current ? canary : current;
 }
 
 struct bank_ref bank_at(const struct bank_zone *z, unsigned bank)
 {
-    return (struct bank_ref){(const char *)z + bank_off(z, bank), get(&z->generation[bank]), bank};
+    return (struct bank_ref){(const char *)z + bank_off(z, bank), word_read(&z->generation[bank]),
+                             bank};
 }
 
 /* A generation above the newest was never published: its publisher was killed. */
@@ -149,15 +146,15 @@ static bool holds_something(uint64_t generation, uint64_t newest)
 
 uint64_t bank_in_use(const struct bank_zone *z, const struct slots_held *held)
 {
-    uint64_t word = get(&z->current), canary = get(&z->canary), newest = bank_newest(z);
-    uint64_t in_use = held->banks | get(&z->kept);
+    uint64_t word = word_read(&z->current), canary = word_read(&z->canary), newest = bank_newest(z);
+    uint64_t in_use = held->banks | word_read(&z->kept);
 
     if (word != 0)
         in_use |= bank_bit((unsigned)(word & 0xff));
     if (canary != 0)
         in_use |= bank_bit((unsigned)(canary >> SHARE_BITS & 0xff));
     for (unsigned i = 0; i < BANK_COUNT; i++) {
-        uint64_t g = get(&z->generation[i]);
+        uint64_t g = word_read(&z->generation[i]);
         if (holds_something(g, newest) && g >= held->from)
             in_use |= bank_bit(i);
     }
@@ -174,11 +171,11 @@ static int bank_spare(const struct bank_zone *z, uint64_t in_use)
     for (unsigned i = 0; i < BANK_COUNT; i++) {
         if (in_use & bank_bit(i))
             continue;
-        if (get(&z->used[i]) == 0) {
+        if (word_read(&z->used[i]) == 0) {
             fresh = fresh < 0 ? (int)i : fresh;
-        } else if (best < 0 || get(&z->generation[i]) < best_generation) {
+        } else if (best < 0 || word_read(&z->generation[i]) < best_generation) {
             best = (int)i;
-            best_generation = get(&z->generation[i]);
+            best_generation = word_read(&z->generation[i]);
         }
     }
     return best >= 0 ? best : fresh;
@@ -205,7 +202,7 @@ void bank_fill(struct bank_zone *z, unsigned bank, const void *data, size_t size
 {
     set(&z->generation[bank], 0);
     /* Before the copy: killed in between, the bank counts as bigger than it is. */
-    if (size > get(&z->used[bank]))
+    if (size > word_read(&z->used[bank]))
         set(&z->used[bank], align_up(size));
     memcpy((char *)z + bank_off(z, bank), data, size);
     set(&z->generation[bank], generation);
@@ -214,14 +211,15 @@ void bank_fill(struct bank_zone *z, unsigned bank, const void *data, size_t size
 uint64_t bank_flipped_ns(const struct bank_zone *z, unsigned bank)
 {
     /* Relaxed: the acquire load in bank_current came before. */
-    return get(&z->flipped_ns[bank]);
+    return word_read(&z->flipped_ns[bank]);
 }
 
 void bank_flip(struct bank_zone *z, unsigned bank, uint64_t now_ns)
 {
     set(&z->flipped_ns[bank], now_ns);
     /* Pairs with the acquire load in bank_current: who sees this word sees the copy. */
-    atomic_store_explicit(&z->current, get(&z->generation[bank]) << 8 | bank, memory_order_release);
+    atomic_store_explicit(&z->current, word_read(&z->generation[bank]) << 8 | bank,
+                          memory_order_release);
 }
 
 int bank_publish(struct bank_zone *z, const struct control *c, const void *data, size_t size,
@@ -249,7 +247,7 @@ void bank_trim(struct bank_zone *z, const struct control *c)
     slots_held(c, &held);
     in_use = bank_in_use(z, &held);
     for (unsigned i = 0; i < BANK_COUNT; i++) {
-        uint64_t used = get(&z->used[i]);
+        uint64_t used = word_read(&z->used[i]);
         if (used <= BANK_SPARE_BYTES || (in_use & bank_bit(i)))
             continue;
         /* The sealed size of the file stays; its pages go and read as zeros. */

@@ -8,16 +8,12 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/word.h"
 
 enum { CHECK, FINGERPRINT, UNTIL, NUMBERS, LENGTHS };
 
 /* Of NUMBERS: status : 32, retry_after : 32. Of LENGTHS: a byte each, from the lowest. */
 enum { REASON, DETAIL, MEMBERS, KEY, UPSTREAM, TEXTS };
-
-static uint64_t load(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_relaxed);
-}
 
 static void store(_Atomic uint64_t *word, uint64_t v)
 {
@@ -39,7 +35,7 @@ static uint64_t check_of(const struct closed_copy *c)
 static void copy_in(const struct closed_entry *e, struct closed_copy *c)
 {
     for (unsigned i = 0; i < CLOSED_WORDS; i++)
-        c->word[i] = load(&e->word[i]);
+        c->word[i] = word_read(&e->word[i]);
 }
 
 /* Puts the answer's text into the copy. False when what is answered does not fit. */
@@ -102,10 +98,10 @@ static unsigned way_for(const struct closed_set *s, uint64_t fp, uint64_t now_ns
     uint64_t soonest = UINT64_MAX;
 
     for (unsigned i = 0; i < CLOSED_WAYS; i++)
-        if (load(&s->tag[i]) == fp)
+        if (word_read(&s->tag[i]) == fp)
             return i;
     for (unsigned i = 0; i < CLOSED_WAYS; i++) {
-        uint64_t until = load(&s->tag[i]) == 0 ? 0 : load(&s->way[i].word[UNTIL]);
+        uint64_t until = word_read(&s->tag[i]) == 0 ? 0 : word_read(&s->way[i].word[UNTIL]);
         until = until <= now_ns ? 0 : until;
         if (until < soonest) {
             soonest = until;
@@ -144,7 +140,7 @@ bool closed_put(struct closed_zone *z, uint64_t fingerprint, const struct closed
     c.word[UNTIL] = until_ns;
     c.word[CHECK] = check_of(&c);
     way = way_for(s, fingerprint, now_ns);
-    if (load(&s->tag[way]) == fingerprint && says_so(&s->way[way], &c, now_ns))
+    if (word_read(&s->tag[way]) == fingerprint && says_so(&s->way[way], &c, now_ns))
         return true;
     for (unsigned i = 0; i < CLOSED_WORDS; i++)
         store(&s->way[way].word[i], c.word[i]);
@@ -158,7 +154,7 @@ bool closed_get(const struct closed_zone *z, uint64_t fingerprint, uint64_t now_
     const struct closed_set *s = set_of(z, fingerprint);
 
     for (unsigned i = 0; i < CLOSED_WAYS; i++) {
-        if (load(&s->tag[i]) != fingerprint)
+        if (word_read(&s->tag[i]) != fingerprint)
             continue;
         copy_in(&s->way[i], copy);
         if (copy->word[FINGERPRINT] == fingerprint && copy->word[UNTIL] > now_ns && unpack(copy, a))
@@ -173,7 +169,7 @@ bool closed_drop(struct closed_zone *z, uint64_t fingerprint)
     bool was = false;
 
     for (unsigned i = 0; i < CLOSED_WAYS; i++) {
-        if (load(&s->tag[i]) != fingerprint)
+        if (word_read(&s->tag[i]) != fingerprint)
             continue;
         store(&s->tag[i], 0);
         /* Another may have taken the place in between: its entry is then lost, which costs a call.
@@ -190,7 +186,7 @@ uint64_t closed_at(const struct closed_zone *z, uint32_t place, uint64_t now_ns,
     const struct closed_set *s = &z->set[place / CLOSED_WAYS % CLOSED_SETS];
     unsigned way = place % CLOSED_WAYS;
 
-    if (load(&s->tag[way]) == 0)
+    if (word_read(&s->tag[way]) == 0)
         return 0;
     copy_in(&s->way[way], copy);
     return copy->word[UNTIL] > now_ns && unpack(copy, a) ? copy->word[UNTIL] : 0;

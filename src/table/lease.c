@@ -27,16 +27,13 @@
 
 #include "table/limit.h"
 
+#include "base/word.h"
+
 #define HEAT_MAX  64u
 #define HEAT_HOT  16u   /* takes until a key is worth a lease */
 #define BLOCK_MAX 4096u /* tokens */
 #define BLOCK_MIN 8u    /* below it a lease saves nothing */
 #define USES_MIN  8u    /* a lease that served less was not worth it */
-
-static uint64_t get(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_relaxed);
-}
 
 /* Release: in program order also for the compiler, since a kill may fall between any two. */
 static void set(_Atomic uint64_t *word, uint64_t value)
@@ -52,7 +49,7 @@ static struct limit_lease *line_of(const struct limit_worker *w, uint64_t fp)
 /* Ticks that can still be spent at `now`. */
 static uint64_t remaining(const struct limit_lease *l, uint64_t now)
 {
-    uint64_t spent = get(&l->spent), end = get(&l->end);
+    uint64_t spent = word_read(&l->spent), end = word_read(&l->end);
     uint64_t from = spent > now ? spent : now;
 
     return end > from ? end - from : 0;
@@ -61,7 +58,7 @@ static uint64_t remaining(const struct limit_lease *l, uint64_t now)
 /* The lease gives what it has; false when that is not enough. */
 static bool spend(struct limit_lease *l, struct limit_ask *a, uint64_t now)
 {
-    uint64_t left = remaining(l, now), end = get(&l->end);
+    uint64_t left = remaining(l, now), end = word_read(&l->end);
 
     /* A line is as true as who wrote it; further ahead than a whole bucket is none. */
     if (left < a->charge || end - now > a->capacity)
@@ -80,9 +77,9 @@ static bool spend(struct limit_lease *l, struct limit_ask *a, uint64_t now)
 static void drop(struct limit_worker *w, struct limit_lease *l, uint64_t now_ns)
 {
     struct limit_ask back = {
-        .fingerprint = get(&l->fingerprint),
+        .fingerprint = word_read(&l->fingerprint),
         .charge = remaining(l, now_ns * LIMIT_TICKS_PER_NS),
-        .tat = get(&l->end),
+        .tat = word_read(&l->end),
         .allowed = true,
     };
 
@@ -139,7 +136,7 @@ static bool grant(struct limit_worker *w, struct limit_lease *l, struct limit_as
  * them takes it over. */
 static bool hot(struct limit_worker *w, struct limit_lease *l, uint64_t fp, uint64_t now_ns)
 {
-    if (get(&l->fingerprint) != fp) {
+    if (word_read(&l->fingerprint) != fp) {
         if (l->heat > 0) {
             l->heat--;
             return false;
@@ -161,8 +158,8 @@ bool limit_lease_take(struct limit_worker *w, struct limit_ask *a, uint64_t now_
     if (w->slab == NULL)
         return limit_take(w->zone, a, now_ns);
     l = line_of(w, a->fingerprint);
-    if (get(&l->fingerprint) == a->fingerprint && get(&l->end) != 0) {
-        if (get(&l->interval) == a->interval && spend(l, a, now))
+    if (word_read(&l->fingerprint) == a->fingerprint && word_read(&l->end) != 0) {
+        if (word_read(&l->interval) == a->interval && spend(l, a, now))
             return true;
         drop(w, l, now_ns);
         if (l->uses < USES_MIN)
@@ -189,8 +186,8 @@ uint64_t limit_leased(const struct limit_zone *z, unsigned workers, const struct
     for (unsigned i = 0; i < workers && i < CONTROL_WORKERS; i++) {
         const struct limit_lease *l = &z->slab[i].line[a->fingerprint % LIMIT_LEASES];
         uint64_t left = remaining(l, now);
-        if (get(&l->fingerprint) == a->fingerprint && get(&l->interval) == a->interval &&
-            left <= a->capacity)
+        if (word_read(&l->fingerprint) == a->fingerprint &&
+            word_read(&l->interval) == a->interval && left <= a->capacity)
             tokens += left / a->interval;
     }
     return tokens;
@@ -208,15 +205,16 @@ static void refund(struct limit_worker *w, const struct limit_ask *a)
         return;
     }
     l = line_of(w, a->fingerprint);
-    if (get(&l->fingerprint) == a->fingerprint && get(&l->end) != 0)
-        set(&l->spent, get(&l->spent) - a->charge);
+    if (word_read(&l->fingerprint) == a->fingerprint && word_read(&l->end) != 0)
+        set(&l->spent, word_read(&l->spent) - a->charge);
 }
 
 static bool peek_leased(const struct limit_worker *w, struct limit_ask *a, uint64_t now_ns)
 {
     const struct limit_lease *l = w->slab != NULL ? line_of(w, a->fingerprint) : NULL;
 
-    if (l != NULL && get(&l->fingerprint) == a->fingerprint && get(&l->interval) == a->interval &&
+    if (l != NULL && word_read(&l->fingerprint) == a->fingerprint &&
+        word_read(&l->interval) == a->interval &&
         remaining(l, now_ns * LIMIT_TICKS_PER_NS) >= a->charge) {
         a->allowed = true;
         return true;

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/word.h"
 
 /* Newcomers that are not let in on average, for each refusal of the key they would replace: in a
  * flood of keys that come once, so much rarer is a note written. */
@@ -42,11 +43,6 @@ static uint64_t word_of(struct tally t, uint64_t window)
     return window << 48 | t.before << 24 | t.now;
 }
 
-static uint64_t load(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_relaxed);
-}
-
 static void store(_Atomic uint64_t *word, uint64_t value)
 {
     atomic_store_explicit(word, value, memory_order_relaxed);
@@ -63,9 +59,9 @@ static bool count_known(struct offender_set *s, uint64_t fingerprint, uint64_t w
 {
     for (unsigned i = 0; i < OFFENDERS_WAYS; i++) {
         struct tally t;
-        if (load(&s->fingerprint[i]) != fingerprint)
+        if (word_read(&s->fingerprint[i]) != fingerprint)
             continue;
-        t = tally_at(load(&s->count[i]), window);
+        t = tally_at(word_read(&s->count[i]), window);
         t.now += t.now < COUNT_MAX;
         store(&s->count[i], word_of(t, window));
         return true;
@@ -80,8 +76,8 @@ static unsigned smallest(const struct offender_set *s, uint64_t window, struct t
     unsigned way = 0;
 
     for (unsigned i = 0; i < OFFENDERS_WAYS; i++) {
-        struct tally t = tally_at(load(&s->count[i]), window);
-        uint64_t sum = load(&s->fingerprint[i]) == 0 ? 0 : t.before + t.now;
+        struct tally t = tally_at(word_read(&s->count[i]), window);
+        uint64_t sum = word_read(&s->fingerprint[i]) == 0 ? 0 : t.before + t.now;
         if (sum >= best)
             continue;
         best = sum;
@@ -195,7 +191,8 @@ static bool read_place(const struct offender_set *s, unsigned way, uint32_t limi
     get(note->text, text, n);
     out->text = slice_of(text, n);
     out->refused = recent(atomic_load_explicit(&s->count[way], memory_order_acquire), now_ns);
-    return out->ban_at + out->ban_n <= n && out->refused > 0 && load(&s->fingerprint[way]) == fp;
+    return out->ban_at + out->ban_n <= n && out->refused > 0 &&
+           word_read(&s->fingerprint[way]) == fp;
 }
 
 static int by_fingerprint(const void *a, const void *b)

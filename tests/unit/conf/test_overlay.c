@@ -9,8 +9,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "conf/conf.h"
 #include "conf/overlay.h"
+#include "fixture.h"
 
 static const char text[] =
     "include: [\"*.inc\"]\n"
@@ -42,15 +42,6 @@ struct place {
     struct conf *base;
 };
 
-static void put(const char *path, const char *content)
-{
-    FILE *f = fopen(path, "w");
-
-    assert_non_null(f);
-    fputs(content, f);
-    fclose(f);
-}
-
 static int setup(void **state)
 {
     static const struct conf_options options = {.prefix = "/srv/gate", .resolve = resolve};
@@ -62,9 +53,9 @@ static int setup(void **state)
     snprintf(p->file, sizeof p->file, "%s/main.yaml", p->dir);
     snprintf(p->more, sizeof p->more, "%s/more.inc", p->dir);
     snprintf(p->set, sizeof p->set, "%s/shop.pb", p->dir);
-    put(p->file, text);
-    put(p->more, "http: {max_headers: 10}\n");
-    put(p->set, "fake");
+    fixture_put(p->file, text);
+    fixture_put(p->more, "http: {max_headers: 10}\n");
+    fixture_put(p->set, "fake");
     asked = 0;
     p->base = conf_load_with(p->file, &options, &errors);
     if (p->base == NULL)

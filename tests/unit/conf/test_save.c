@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Values written into files: each in its place, and nothing else touched. */
-#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,45 +10,13 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "conf/conf.h"
 #include "conf/overlay.h"
 #include "conf/save.h"
-
-static bool resolve(const char *address, struct sockaddr_storage *sa, socklen_t *n,
-                    const char **why)
-{
-    (void)address;
-    (void)why;
-    sa->ss_family = AF_INET;
-    *n = sizeof(struct sockaddr_in);
-    return true;
-}
-
-static const struct conf_options options = {.prefix = "/srv/gate", .resolve = resolve};
+#include "fixture.h"
 
 struct place {
     char dir[64], file[96], set[96], password[96];
 };
-
-static void put(const char *path, const char *content)
-{
-    FILE *f = fopen(path, "w");
-
-    assert_non_null(f);
-    fputs(content, f);
-    fclose(f);
-}
-
-static char *slurp(const char *path)
-{
-    char *text = calloc(1, 1 << 16);
-    FILE *f = fopen(path, "r");
-
-    assert_non_null(f);
-    assert_true(fread(text, 1, (1 << 16) - 1, f) < (1 << 16) - 1);
-    fclose(f);
-    return text;
-}
 
 static int setup(void **state)
 {
@@ -59,9 +26,9 @@ static int setup(void **state)
     assert_non_null(mkdtemp(p->dir));
     snprintf(p->file, sizeof p->file, "%s/main.yaml", p->dir);
     snprintf(p->set, sizeof p->set, "%s/shop.pb", p->dir);
-    put(p->set, "fake");
+    fixture_put(p->set, "fake");
     snprintf(p->password, sizeof p->password, "%s/redis.password", p->dir);
-    put(p->password, "secret\n");
+    fixture_put(p->password, "secret\n");
     *state = p;
     return 0;
 }
@@ -78,17 +45,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct conf *load(const struct place *p)
-{
-    struct buf errors = {0};
-    struct conf *c = conf_load_with(p->file, &options, &errors);
-
-    if (c == NULL)
-        fail_msg("%s", buf_cstr(&errors));
-    buf_free(&errors);
-    return c;
-}
-
 /* NULL want: refused, with the words of why. */
 static void check(const struct place *p, const char *before, const char *path, const char *value,
                   const char *want, unsigned line, const char *words)
@@ -97,10 +53,10 @@ static void check(const struct place *p, const char *before, const char *path, c
     struct conf *c, *next;
     char *after;
 
-    put(p->file, before);
-    c = load(p);
+    fixture_put(p->file, before);
+    c = fixture_load(p->file);
     next = conf_save(c, path, value, &where, &why, &hint);
-    after = slurp(p->file);
+    after = fixture_slurp(p->file, NULL);
     if ((next != NULL) != (want != NULL))
         fail_msg("%s: %s", path, buf_cstr(&why));
     assert_string_equal(after, want != NULL ? want : before);
@@ -186,12 +142,12 @@ static void test_changed_file(void **state)
     struct conf *c;
     char *text;
 
-    put(p->file, "http: {max_line: 4k}\n");
-    c = load(p);
-    put(p->file, "http: {max_line: 4k }\n");
+    fixture_put(p->file, "http: {max_line: 4k}\n");
+    c = fixture_load(p->file);
+    fixture_put(p->file, "http: {max_line: 4k }\n");
     assert_null(conf_save(c, "http.max_line", "5k", &where, &why, &hint));
     assert_non_null(strstr(buf_cstr(&why), "is not what was loaded"));
-    text = slurp(p->file);
+    text = fixture_slurp(p->file, NULL);
     assert_string_equal(text, "http: {max_line: 4k }\n");
     free(text);
     unlink(p->file);
@@ -209,7 +165,7 @@ static void test_mode_stays(void **state)
     struct place *p = *state;
     struct stat st;
 
-    put(p->file, "http: {max_line: 4k}\n");
+    fixture_put(p->file, "http: {max_line: 4k}\n");
     assert_int_equal(chmod(p->file, 0604), 0);
     check(p, "http: {max_line: 4k}\n", "http.max_line", "5k", "http: {max_line: 5k}\n", 1, NULL);
     assert_int_equal(stat(p->file, &st), 0);
@@ -220,17 +176,15 @@ static void test_mode_stays(void **state)
  * proven; one that is in the file finds it. */
 static void test_every_setting(void **state)
 {
-    const char *srcdir = getenv("srcdir");
     struct place *p = *state;
-    struct buf shown = {0}, path = {0};
+    struct buf shown = {0};
     char *text, *line, *rest;
     struct conf *c;
     unsigned saved = 0, refused = 0;
 
-    buf_printf(&path, "%s/tests/conf/full.yaml", srcdir != NULL ? srcdir : ".");
-    text = slurp(buf_cstr(&path));
-    put(p->file, text);
-    c = load(p);
+    text = fixture_slurp(fixture_full_file(), NULL);
+    fixture_put(p->file, text);
+    c = fixture_load(p->file);
     conf_show(c, false, false, &shown);
     rest = (char *)(uintptr_t)buf_cstr(&shown);
     while ((line = strsep(&rest, "\n")) != NULL && line[0] != '\0') {
@@ -239,7 +193,7 @@ static void test_every_setting(void **state)
         line[strcspn(line, " ")] = '\0';
         if (conf_changeable(c, line, &why, &hint) == CONF_CHANGEABLE) {
             assert_true(conf_value(c, line, &value));
-            put(p->file, text);
+            fixture_put(p->file, text);
             next = conf_save(c, line, buf_cstr(&value), &where, &why, &hint);
             saved += next != NULL;
             refused += next == NULL;
@@ -255,7 +209,6 @@ static void test_every_setting(void **state)
     conf_free(&c);
     free(text);
     buf_free(&shown);
-    buf_free(&path);
 }
 
 int main(void)

@@ -207,13 +207,54 @@ static void test_suggestions(void **state)
     suggests("upXXXXam", NULL);
 }
 
+static void test_rates(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t tokens;
+        uint64_t period_ns; /* 0: refused */
+    } all[] = {
+        {"20/s", 20, 1000000000},
+        {"5/10s", 5, 10000000000},
+        {"100/m", 100, 60000000000},
+        {"1/h", 1, 3600000000000},
+        {"1/1h30m", 1, 5400000000000},
+        {"1000/ms", 1000, 1000000},
+        {"1000000/s", 1000000, 1000000000},
+        {"1000001/s", 0, 0},
+        {"1001/ms", 0, 0},
+        {"1/30d", 1, 2592000000000000},
+        {"1/31d", 0, 0},
+        {"/s", 0, 0},
+        {"1/", 0, 0},
+        {"1/10", 0, 0},
+        {"-1/s", 0, 0},
+        {"1.5/s", 0, 0},
+        {"1/0s", 0, 0},
+        {"1 / s", 0, 0},
+        {"", 0, 0},
+        {"99999999999999999999/s", 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct buf why = {0};
+        struct value v;
+        bool ok = value_parse(S_LIMIT_RATE, slice_str(all[i].text), &v, &why);
+        if (ok != (all[i].period_ns != 0) ||
+            (ok && (v.num != all[i].tokens || v.period_ns != all[i].period_ns)))
+            fail_msg("%s: %s", all[i].text, ok ? "ok" : buf_cstr(&why));
+        buf_free(&why);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),     cmocka_unit_test(test_formats_back),
-        cmocka_unit_test(test_ranges),      cmocka_unit_test(test_variables),
-        cmocka_unit_test(test_paths),       cmocka_unit_test(test_range_ends),
-        cmocka_unit_test(test_suggestions),
+        cmocka_unit_test(test_rates),        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_formats_back), cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_variables),    cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_range_ends),   cmocka_unit_test(test_suggestions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
