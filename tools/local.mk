@@ -13,4 +13,8 @@ STAMPEDE_LIBS = src/net/libnet.a src/base/libbase.a $(EVENT_LIBS) $(HTTP_PARSER_
 stampede_SOURCES = $(STAMPEDE_SOURCES) %D%/stampede/main.c src/boxoffice/core/code.c
 stampede_LDADD = $(STAMPEDE_LIBS)
 
+# The do-nothing server that benches stand beside; never installed.
+check_PROGRAMS += tools/bench/floor
+tools_bench_floor_SOURCES = %D%/bench/floor.c
+
 EXTRA_DIST += %D%/bench %D%/chaos %D%/build %D%/format %D%/packages %D%/quickstart %D%/test

@@ -13,7 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BENCH = os.path.join(ROOT, "tools", "bench")
 sys.path.insert(0, BENCH)
 
-from benchlib import counting, judge, load, page, report, svg  # noqa: E402
+from benchlib import counting, judge, load, measure, page, report, svg  # noqa: E402
 
 WRK = """Running 1s test @ http://127.0.0.1:1/
   1 threads and 64 connections
@@ -93,6 +93,9 @@ def test_strace_output():
         ({"ours": 1.9, "target": 2.0, "of": "at most"}, "met", None),
         ({"ours": 99.0, "target": 100.0, "of": "at least"}, "short", 0.01),
         ({"ours": 5.0}, "told", None),
+        ({"ratio": 0.99, "target": 1.1, "floor": 0.96}, "at the floor", 0.1),
+        ({"ratio": 0.99, "target": 1.1, "floor": 0.94}, "short", 0.1),
+        ({"ratio": 1.2, "target": 1.1, "floor": 0.96}, "met", None),
         ({"verdict": "failed", "target": 1.0}, "failed", None),
     ],
 )
@@ -100,6 +103,21 @@ def test_verdicts(fields, verdict, short_by):
     row = judge.Row("s", "w", **fields).judged()
     assert row.verdict == verdict
     assert row.short_by == (None if short_by is None else pytest.approx(short_by))
+
+
+def test_at_the_floor_is_not_met():
+    row = judge.Row("s", "w", ratio=0.99, target=1.1, floor=0.96).judged()
+    assert row.verdict_text() == "at the floor, short by 10%" and report.summary([row]) == "1 at the floor"
+
+
+def test_a_row_says_how_far_the_floor_is():
+    def run(us, kernel):
+        return measure.Run(load.Load(1_000_000, 1.0), us, 0.0, us * kernel)
+
+    nginx, floor, ours = ([run(us, kernel)] * 3 for us, kernel in ((7.5, 0.8), (6.0, 0.95), (8.0, 0.75)))
+    got = measure.beside_floor(measure.CPU, "nginx", nginx, floor, ours)
+    assert got["floor"] == pytest.approx(0.75) and got["floor_ratio"] == pytest.approx(1.25)
+    assert "1.25 (1.25 to 1.25) x nginx and costs 75% of rushgate" in got["note"] and "95% of it" in got["note"]
 
 
 def test_a_ratio_is_more_than_one_where_ours_is_better():
@@ -137,6 +155,21 @@ def test_the_page_holds_every_row_and_keeps_what_is_written_by_hand(tmp_path, mo
     assert (tmp_path / "bench" / "a.svg").read_text().startswith("<svg")
 
 
+def test_a_scenario_is_saved_when_it_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "LAST", str(tmp_path / "bench" / "last.json"))
+    first, again = document(), document()
+    first["scenarios"].append({**first["scenarios"][0], "name": "b", "order": 2, "run": "2026-01-02 03:04 UTC"})
+    report.save_last(first)
+    again["machine"] = {**again["machine"], "date": "2026-02-02 03:04 UTC", "commit": "def"}
+    again["scenarios"][0].update(run="2026-02-02 03:04 UTC", commit="def")
+    report.save_last(again)
+    got = report.load_last()
+    assert [(s["name"], s["commit"]) for s in got["scenarios"]] == [("a", "def"), ("b", "abc")]
+    text = "\n".join(page.other_runs(got["scenarios"], got["machine"]))
+    assert "Rows of 1 of the 2 scenarios come from earlier runs (at abc)" in text and text.strip().endswith("when: b.")
+    assert page.other_runs(got["scenarios"][:1], got["machine"]) == []
+
+
 def test_nothing_measured_has_no_drawing():
     assert svg.draw("a", [judge.Row("a", "the run", verdict="failed")]) is None
 
@@ -151,7 +184,8 @@ def test_a_small_run():
     )  # fmt: skip
     assert done.returncode in (0, 3), done.stderr  # 3: slower than the target, which is no matter here
     rows = json.loads(done.stdout)["scenarios"][0]["rows"]
-    assert [r["verdict"] for r in rows] in (["met"], ["short"]) and rows[0]["ours"] > 0
+    assert rows[0]["verdict"] in ("met", "short", "at the floor") and rows[0]["ours"] > 0 and rows[0]["floor"] > 0
+    assert rows[1]["peer"] == "a server that does nothing"
 
 
 def test_every_scenario_says_what_it_measures():

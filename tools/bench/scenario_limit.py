@@ -7,10 +7,11 @@ admits it, before the limit that refuses."""
 import subprocess
 
 from benchlib import gateway, load, peers
-from benchlib.measure import Contender
+from benchlib.measure import Contender, floor_of
 
 ORDER = 20
 NEEDS = ["nginx", "wrk"]
+CHECKS = ["tools/bench/floor"]
 ONE = {"limits": {"bench": {"key": "client_ip", "rate": "1/h"}}, "routes": [{**gateway.LIMITED, "limits": ["bench"]}]}
 ALL = {
     "limits": {
@@ -45,11 +46,12 @@ def run(ctx):
         load.expect(server.url("/limited"), 200, headers=BUYER)
         load.expect(server.url("/limited"), 429, headers=BUYER)
 
-    def contender(label, server, **more):
+    def refused(server):
         words = [f"{k}: {v}" for k, v in BUYER.items()]
-        return Contender(
-            label, lambda: load.wrk(ctx, server.url("/limited"), refused=True, headers=words), [server], **more
-        )
+        return load.wrk(ctx, server.url("/limited"), refused=True, headers=words)
 
     for case, server in (("one limit", one), ("every phase on", every)):
-        ctx.compare(contender("rushgate", server), [contender("nginx return", peer, target=1.1)], case=case)
+        floor = floor_of(ctx, server, load.request("/limited", headers=BUYER), refused, f"floor-{server.name}")
+        nginx = Contender("nginx return", lambda: refused(peer), [peer], target=1.1)
+        mine = Contender("rushgate", lambda server=server: refused(server), [server])
+        ctx.compare(mine, [nginx, floor], case=case, least_pairs=9)

@@ -2,10 +2,12 @@
 """Refusals pipelined by 16, beside nginx `return 404` pipelined by 16."""
 
 from benchlib import gateway, load, peers
-from benchlib.measure import Contender
+from benchlib.measure import Contender, floor_of
 
 ORDER = 90
 NEEDS = ["nginx", "wrk"]
+CHECKS = ["tools/bench/floor"]
+PATH = "/no/such/path"
 SIXTEEN = """
 init = function(args)
   local one = {}
@@ -21,9 +23,12 @@ def run(ctx):
     ours = ctx.start(gateway.Rushgate, boxoffice=False)
 
     def refused(server):
-        return lambda: load.wrk(ctx, server.url("/no/such/path"), refused=True, script=SIXTEEN)
+        return load.wrk(ctx, server.url(PATH), refused=True, script=SIXTEEN)
 
     ctx.compare(
-        Contender("rushgate", refused(ours), [ours]),
-        [Contender("nginx return", refused(peer), [peer], target=3.0)],
+        Contender("rushgate", lambda: refused(ours), [ours]),
+        [
+            Contender("nginx return", lambda: refused(peer), [peer], target=3.0),
+            floor_of(ctx, ours, load.request(PATH), refused),
+        ],
     )

@@ -2,22 +2,28 @@
 """Bare refusal: GET of an unknown path, beside servers that answer 404 by themselves."""
 
 from benchlib import gateway, load, peers
-from benchlib.measure import Contender
+from benchlib.measure import Contender, floor_of
 
 ORDER = 10
 NEEDS = ["nginx", "wrk"]
+CHECKS = ["tools/bench/floor"]
+PATH = "/no/such/path"
 
 
 def run(ctx):
     peer = ctx.start(peers.returning, 404)
     ours = ctx.start(gateway.Rushgate)
     for server in (peer, ours):
-        load.expect(server.url("/no/such/path"), 404)
+        load.expect(server.url(PATH), 404)
 
     def refused(server):
-        return lambda: load.wrk(ctx, server.url("/no/such/path"), refused=True)
+        return load.wrk(ctx, server.url(PATH), refused=True)
 
     ctx.compare(
-        Contender("rushgate", refused(ours), [ours]),
-        [Contender("nginx return", refused(peer), [peer], target=1.1)],
+        Contender("rushgate", lambda: refused(ours), [ours]),
+        [
+            Contender("nginx return", lambda: refused(peer), [peer], target=1.1),
+            floor_of(ctx, ours, load.request(PATH), refused),
+        ],
+        least_pairs=9,
     )

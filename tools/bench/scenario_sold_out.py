@@ -6,10 +6,11 @@ import json
 import time
 
 from benchlib import gateway, load, peers
-from benchlib.measure import Contender
+from benchlib.measure import Contender, floor_of
 
 ORDER = 25
 NEEDS = ["nginx", "wrk"]
+CHECKS = ["tools/bench/floor"]
 PATH = "/api/v1/events/gone/orders"
 BODY = json.dumps({"item": "standard", "quantity": 1})
 REMEMBER_S = 2
@@ -42,9 +43,14 @@ def run(ctx):
     time.sleep(REMEMBER_S)  # from now on what is not remembered was not sent
 
     def refused(server):
-        return lambda: load.wrk(ctx, server.url(PATH), refused=True, script=SCRIPT)
+        return load.wrk(ctx, server.url(PATH), refused=True, script=SCRIPT)
 
+    order = load.request(PATH, "POST", headers("too-late"), BODY)
     ctx.compare(
-        Contender("rushgate", refused(ours), [ours]),
-        [Contender("nginx return", refused(peer), [peer], target=1.1)],
+        Contender("rushgate", lambda: refused(ours), [ours]),
+        [
+            Contender("nginx return", lambda: refused(peer), [peer], target=1.1),
+            floor_of(ctx, ours, order, refused),
+        ],
+        least_pairs=9,
     )

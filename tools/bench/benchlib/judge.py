@@ -5,6 +5,8 @@ import dataclasses
 import statistics
 
 MET, SHORT, TOLD, LEFT_OUT, FAILED = "met", "short", "told", "left out", "failed"
+# Short of its target, and within AT_FLOOR_SHARE of a server that does nothing: what is missing is the kernel's.
+AT_FLOOR, AT_FLOOR_SHARE = "at the floor", 0.05
 
 
 @dataclasses.dataclass
@@ -30,6 +32,8 @@ class Row:
     theirs_per_s: float | None = None
     ours_generator: float | None = None  # processors that the generator used, 1.0: one of them
     theirs_generator: float | None = None
+    floor: float | None = None  # what a server that does nothing costs, in ours: 1.0 is as cheap
+    floor_ratio: float | None = None  # that server's ratio beside the same peer
     note: str = ""
     verdict: str = ""
     short_by: float | None = None  # share of the target
@@ -41,13 +45,17 @@ class Row:
         return self
 
     def verdict_text(self):
-        if self.verdict == SHORT and self.short_by >= 1:
-            return f"short by {1 + self.short_by:.3g} x"
-        if self.verdict == SHORT and self.short_by < 0.001:
-            return "short by less than 0.1%"
-        if self.verdict == SHORT:
-            return f"short by {self.short_by:.1%}" if self.short_by < 0.1 else f"short by {self.short_by:.0%}"
-        return self.verdict
+        if self.verdict not in (SHORT, AT_FLOOR):
+            return self.verdict
+        return ("at the floor, " if self.verdict == AT_FLOOR else "") + short_text(self.short_by)
+
+
+def short_text(by):
+    if by >= 1:
+        return f"short by {1 + by:.3g} x"
+    if by < 0.001:
+        return "short by less than 0.1%"
+    return f"short by {by:.1%}" if by < 0.1 else f"short by {by:.0%}"
 
 
 def judge(row):
@@ -56,7 +64,9 @@ def judge(row):
         return TOLD, None
     value = row.ratio if row.of == "ratio" else row.ours
     missing = (value - row.target if row.of == "at most" else row.target - value) / row.target
-    return (MET, None) if missing <= 0 else (SHORT, missing)
+    if missing <= 0:
+        return MET, None
+    return AT_FLOOR if row.floor is not None and row.floor >= 1 - AT_FLOOR_SHARE else SHORT, missing
 
 
 def spread(values):

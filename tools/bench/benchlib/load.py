@@ -61,6 +61,20 @@ def expect(url, status, **more):
     return body
 
 
+def raw_answer(port, request):
+    """The bytes of the answer to a request's bytes; it comes with a Content-Length."""
+    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+        sock.sendall(request)
+        got = b""
+        while b"\r\n\r\n" not in got:
+            got = more(sock, got)
+        head, _, body = got.partition(b"\r\n\r\n")
+        n = int(re.search(rb"(?i)\r\ncontent-length: *(\d+)", head).group(1))
+        while len(body) < n:
+            body = more(sock, body)
+    return head + b"\r\n\r\n" + body
+
+
 # ---- wrk: closed loop, one thread -----------------------------------------------------------------
 
 
@@ -194,8 +208,15 @@ def fixed(port, request, status, rounds, connections=16):
     return number
 
 
+def request(path, method="GET", headers=None, body=""):
+    """The bytes of a request."""
+    headers = {"Host": "bench", **(headers or {}), **({"Content-Length": len(body)} if body else {})}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
+    return "\r\n".join([*lines, "", body]).encode()
+
+
 def get(path):
-    text = f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+    text = request(path)
     return lambda i: text
 
 

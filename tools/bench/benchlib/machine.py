@@ -46,11 +46,15 @@ def commit():
     return out.stdout.strip() or "unknown"
 
 
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+
+
 def describe():
     where = os.environ.get("RUSHGATE_BENCH_DIR", "/var/tmp")
     kilobytes = first("/proc/meminfo", r"^MemTotal:\s+(\d+)", "0")
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": now(),
         "commit": commit(),
         "processor": first("/proc/cpuinfo", r"^model name\s*:\s*(.*)$"),
         "cores": len(os.sched_getaffinity(0)),

@@ -12,7 +12,8 @@ import sys
 import tempfile
 import typing
 
-from . import judge, processes
+from . import judge, peers, processes
+from . import load as answers
 
 
 @dataclasses.dataclass
@@ -23,6 +24,7 @@ class Contender:
     behind: list = dataclasses.field(default_factory=list)  # what they pass to; counts, too
     target: float | None = None  # of a peer: our target beside it, for the first figure
     note: str = ""
+    floor: bool = False  # of a peer: it does nothing, so nobody is cheaper
 
 
 @dataclasses.dataclass
@@ -32,6 +34,7 @@ class Run:
     load: typing.Any
     cpu: float  # seconds of its servers
     behind: float  # seconds of what they pass to
+    kernel: float  # of both, what was spent in the kernel
 
 
 @dataclasses.dataclass
@@ -41,6 +44,8 @@ class Figure:
     of: typing.Callable  # (Run) -> number
     better: str = "lower"
 
+
+FLOOR = "a server that does nothing"
 
 CPU = Figure("CPU per request", "us", lambda r: (r.cpu + r.behind) / r.load.answers * 1e6)
 CPU_PURCHASE = dataclasses.replace(CPU, what="CPU per purchase")
@@ -52,11 +57,18 @@ P50 = Figure("p50", "ms", lambda r: r.load.p50_ms)
 P99 = Figure("p99", "ms", lambda r: r.load.p99_ms)
 
 
+def floor_of(ctx, ours, request, load, name="floor", **more):
+    """A peer that does nothing: every request gets the bytes that `ours` answers `request` with. load(server)
+    runs it."""
+    server = ctx.start(peers.Floor, answers.raw_answer(ours.port, request), name=name, **more)
+    return Contender(FLOOR, lambda: load(server), [server], floor=True)
+
+
 class Context:
     def __init__(self, scenario, options):
         self.scenario = scenario
         self.quick = options.quick
-        self.pairs = options.pairs
+        self.pairs, self.pairs_chosen = options.pairs, options.pairs_chosen
         self.seconds = options.seconds
         self.connections = options.connections
         self.rows = []
@@ -107,10 +119,13 @@ class Context:
 
     # ---- comparison ----
 
-    def compare(self, ours, peers, figures=(CPU,), case="", pairs=None, note="", **fields):
-        """A row for each figure and peer; with no peer a row of ours alone. `fields` go into each row."""
+    def compare(self, ours, peers, figures=(CPU,), case="", pairs=None, least_pairs=0, note="", **fields):
+        """A row for each figure and peer; with no peer a row of ours alone. `fields` go into each row.
+        least_pairs: where the usual number hides what is looked for."""
         self.warm([*peers, ours])
-        rounds = [self.turn([*peers, ours], figures, case) for _ in range(pairs or self.pairs)]
+        pairs = pairs or (self.pairs if self.pairs_chosen else max(self.pairs, least_pairs))
+        rounds = [self.turn([*peers, ours], figures, case) for _ in range(pairs)]
+        floor = next((i for i, p in enumerate(peers) if p.floor), None)
         mine = [r[-1] for r in rounds]
         for figure in figures:
             common = {"case": case, "unit": figure.unit, "pairs": len(rounds), **fields, **side("ours", figure, mine)}
@@ -118,10 +133,13 @@ class Context:
                 theirs = [r[i] for r in rounds]
                 each = judge.ratios([figure.of(r) for r in theirs], [figure.of(r) for r in mine], figure.better)
                 middle, low, high = judge.spread(each)
-                target = {"target": peer.target if figure is figures[0] else None}
+                first = figure is figures[0]
+                more = {"target": peer.target if first else None, "note": peer.note or note}
+                if first and floor is not None and peer.target is not None:
+                    more.update(beside_floor(figure, peer.label, theirs, [r[floor] for r in rounds], mine))
                 self.row(
                     figure.what, peer=peer.label, ratio=middle, ratio_low=low, ratio_high=high,
-                    **{**target, **common, "note": peer.note or note}, **side("theirs", figure, theirs),
+                    **{**more, **common}, **side("theirs", figure, theirs),
                 )  # fmt: skip
             if not peers:
                 self.row(figure.what, note=note, **common)
@@ -158,6 +176,23 @@ def side(name, figure, runs):
     }
 
 
+def kernel_share(runs):
+    return judge.spread([r.kernel / (r.cpu + r.behind) for r in runs])[0]
+
+
+def beside_floor(figure, peer, theirs, floor, mine):
+    """Fields of a row with a target: how far a server that does nothing is from it, and ours from that."""
+    values = [[figure.of(r) for r in runs] for runs in (theirs, floor, mine)]
+    middle, low, high = judge.spread(judge.ratios(values[0], values[1], figure.better))
+    ours = judge.spread(judge.ratios(values[1], values[2], figure.better))[0]
+    note = (
+        f"a server that does nothing is at {middle:.2f} ({low:.2f} to {high:.2f}) x {peer} and costs {ours:.0%} of"
+        f" rushgate; the kernel's part is {kernel_share(floor):.0%} of it, {kernel_share(mine):.0%} of rushgate,"
+        f" {kernel_share(theirs):.0%} of {peer}."
+    )
+    return {"floor": ours, "floor_ratio": middle, "note": note}
+
+
 def pids_of(servers):
     return [p for s in servers for p in s.pids()]
 
@@ -165,9 +200,10 @@ def pids_of(servers):
 def measured(contender):
     """A Run. A process that ends meanwhile fails it: what it used would be missing, and it should not."""
     front, behind = pids_of(contender.servers), pids_of(contender.behind)
-    before = [processes.cpu_seconds(p) for p in (front, behind)]
+    before = [processes.cpu_parts(p) for p in (front, behind)]
     load = contender.load()
     if not set(front + behind) <= set(pids_of(contender.servers) + pids_of(contender.behind)):
         raise RuntimeError(f"{contender.label}: a process ended during the run")
-    after = [processes.cpu_seconds(p) for p in (front, behind)]
-    return Run(load, after[0] - before[0], after[1] - before[1])
+    after = [processes.cpu_parts(p) for p in (front, behind)]
+    used = [[a - b for a, b in zip(*both, strict=True)] for both in zip(after, before, strict=True)]
+    return Run(load, sum(used[0]), sum(used[1]), used[0][1] + used[1][1])

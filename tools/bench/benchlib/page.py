@@ -42,13 +42,36 @@ def row_line(row):
     return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
 
 
+def is_other_run(scenario, machine):
+    return scenario.get("run", scenario["date"]) != machine["date"]
+
+
+def measured_line(scenario):
+    options = scenario.get("options")
+    how = f", {options['pairs']} pairs of {options['seconds']} s{', a quick run' if options['quick'] else ''}" if options else ""
+    return f"Measured {scenario['date']} at commit {scenario['commit']}{how}."
+
+
+def other_runs(scenarios, machine):
+    """Says which sections come from another run than the last."""
+    others = [s for s in scenarios if is_other_run(s, machine)]
+    if not others:
+        return []
+    commits = sorted({s["commit"] for s in others})
+    return [
+        f"Rows of {len(others)} of the {len(scenarios)} scenarios come from earlier runs (at {', '.join(commits)});"
+        f" their sections say when: {', '.join(s['name'] for s in others)}.",
+        "",
+    ]
+
+
 def section(scenario, machine, drawn):
     rows = report.rows_of(scenario)
     out = [f"### {scenario['name']}", "", scenario["what"], ""]
     if scenario.get("about"):
         out += [scenario["about"], ""]
-    if (scenario["date"][:10], scenario["commit"]) != (machine["date"][:10], machine["commit"]):
-        out += [f"Measured {scenario['date']} at commit {scenario['commit']}.", ""]
+    if is_other_run(scenario, machine):
+        out += [measured_line(scenario), ""]
     out += [
         "| what | rushgate | peer | peer's | ratio (low to high) | answers/s, ours / peer's | generator | target | verdict |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -64,11 +87,11 @@ def section(scenario, machine, drawn):
 
 
 def overview(scenarios):
-    """Every row that has a target, first those that miss it."""
+    """Every row that has a target, first those that miss it, then those that cannot do better."""
     rows = [r for s in scenarios for r in report.rows_of(s)]
     judged = [r for r in rows if r.target is not None or r.verdict in (judge.FAILED, judge.LEFT_OUT)]
     out = ["| scenario | what | figure | target | verdict |", "|---|---|---|---|---|"]
-    for r in sorted(judged, key=lambda r: r.verdict == judge.MET):
+    for r in sorted(judged, key=lambda r: (r.verdict == judge.MET, r.verdict == judge.AT_FLOOR)):
         _, what, ours, peer, _, ratio, _, target, verdict = report.cells(r)
         figure = f"{ratio} x {peer}" if r.of == "ratio" and ratio else ours
         out.append(f"| [{r.scenario}](#{r.scenario}) | {what} | {figure} | {target} | {verdict} |")
@@ -94,7 +117,7 @@ def draw_all(scenarios):
 def results(document):
     scenarios, machine = document["scenarios"], document["machine"]
     drawn = draw_all(scenarios)
-    out = [*machine_lines(machine, document["options"]), "", "## Verdicts", "", *overview(scenarios), "## Scenarios", ""]
+    out = [*machine_lines(machine, document["options"]), "", *other_runs(scenarios, machine), "## Verdicts", "", *overview(scenarios), "## Scenarios", ""]
     for s in scenarios:
         out += section(s, machine, s["name"] in drawn)
     return "\n".join(out).rstrip() + "\n"

@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 
-from . import processes
+from . import gateway, processes
 
 WORKERS = 2
 # What the constant backends answer.
@@ -93,6 +93,18 @@ def returning(base, status, name="return", **more):
     return Nginx(
         base, name, f"server {{ listen 127.0.0.1:PORT reuseport; location / {{ return {status}; }} }}", **more
     )
+
+
+class Floor(processes.Server):
+    """floor.c: does nothing and answers the same bytes as another server does ; with `store`
+    once it has written something and that is on disk."""
+
+    def __init__(self, base, answer, store=False, name="floor"):
+        super().__init__(base, name)
+        with open(os.path.join(self.dir, "answer"), "wb") as f:
+            f.write(answer)
+        words = [os.path.join(gateway.BUILD, "tools/bench/floor"), str(self.port), str(WORKERS), f"{self.dir}/answer"]
+        self.spawn(words + ([f"{self.dir}/store"] if store else []))
 
 
 class Proxied(Nginx):

@@ -60,14 +60,19 @@ def command_line(pid):
         return f.read().replace(b"\0", b" ").decode(errors="replace").strip()
 
 
-def cpu_seconds(pids):
-    """User and system time of processes, all threads, also those that ended."""
-    total = 0
+def cpu_parts(pids):
+    """(user, system) seconds of processes, all threads, also those that ended."""
+    user = system = 0
     for p in pids:
         with open(f"/proc/{p}/stat") as f:
             fields = f.read().rsplit(")", 1)[1].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICK
+        user += int(fields[11])
+        system += int(fields[12])
+    return user / TICK, system / TICK
+
+
+def cpu_seconds(pids):
+    return sum(cpu_parts(pids))
 
 
 def memory_bytes(pids):

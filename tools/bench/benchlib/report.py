@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The table on the terminal, and the JSON that the page is made from.
 
-{"machine": {...}, "options": {...}, "scenarios": [{"name", "what", "about", "date", "commit", "took_s", "rows"}]}
+{"machine": {...}, "options": {...}, "scenarios": [{"name", "what", "about", "run", "date", "commit", "options",
+"took_s", "rows"}]}
+
+A scenario is saved as soon as it is measured, in place of what it was before, so an interrupted run loses nothing
+but the scenario it was in. "machine" and "options" are the last run's; "run" is when a scenario's run began.
 """
 
 import dataclasses
@@ -66,7 +70,8 @@ def table(rows):
 
 
 def summary(rows):
-    counts = {v: sum(r.verdict == v for r in rows) for v in (judge.MET, judge.SHORT, judge.TOLD, judge.LEFT_OUT, judge.FAILED)}
+    words = (judge.MET, judge.AT_FLOOR, judge.SHORT, judge.TOLD, judge.LEFT_OUT, judge.FAILED)
+    counts = {v: sum(r.verdict == v for r in rows) for v in words}
     return ", ".join(f"{n} {v}" for v, n in counts.items() if n)
 
 
@@ -87,13 +92,15 @@ def load_last():
         return None
 
 
+def merged(last, document):
+    """What is known after `document`: its scenarios replace those of the same name."""
+    mine = {s["name"] for s in document["scenarios"]}
+    kept = [s for s in last["scenarios"] if s["name"] not in mine] if last else []
+    return {**document, "scenarios": sorted([*kept, *document["scenarios"]], key=lambda s: s["order"])}
+
+
 def save_last(document):
-    """A run of some scenarios replaces those; each keeps its own date."""
-    last = load_last()
-    if last:
-        mine = {s["name"] for s in document["scenarios"]}
-        kept = [s for s in last["scenarios"] if s["name"] not in mine]
-        document = {**document, "scenarios": sorted([*kept, *document["scenarios"]], key=lambda s: s["order"])}
+    document = merged(load_last(), document)
     os.makedirs(os.path.dirname(LAST), exist_ok=True)
     with open(LAST + ".new", "w") as f:
         json.dump(document, f, indent=1)
