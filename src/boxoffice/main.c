@@ -37,7 +37,7 @@ static const char usage[] =
     "  -V, --version\n"
     "  -h, --help\n"
     "\n"
-    "Signals: TERM, INT, QUIT finish what was accepted and exit; USR1 opens the log again.\n"
+    "Signals: TERM, INT, QUIT finish what was accepted and exit; USR1 and HUP open the log again.\n"
     "Exit: 0 done; 1 failed, or --check found something; 2 usage.\n";
 
 struct options {
@@ -50,7 +50,7 @@ struct program {
     struct loop loop;
     struct service service;
     struct addr addr;
-    struct event *signals[4], *commit; /* libevent's; owned */
+    struct event *signals[5], *commit; /* libevent's; owned */
     struct loop_timer drained;
     bool draining, done;
 };
@@ -202,7 +202,8 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
     int rc;
 
     (void)what;
-    if (sig == SIGUSR1) {
+    /* HUP comes to a whole process group; there is nothing to reload but the log. */
+    if (sig == SIGUSR1 || sig == SIGHUP) {
         if ((rc = log_reopen()) != 0)
             log_error("log: %s", strerror(-rc));
     } else if (!p->draining) {
@@ -226,7 +227,7 @@ static void on_commit(evutil_socket_t fd, short what, void *arg)
 
 static void watch(struct program *p)
 {
-    static const int which[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
+    static const int which[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP};
 
     for (unsigned i = 0; i < sizeof which / sizeof *which; i++) {
         p->signals[i] = evsignal_new(p->loop.base, which[i], on_signal, p);
@@ -298,6 +299,7 @@ int main(int argc, char **argv)
 
     /* Who opens all logs again does not know how far we are; until the loop runs nobody answers. */
     signal(SIGUSR1, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     log_init("boxoffice");
     read_options(argc, argv, &o);
     if (o.check) {

@@ -56,8 +56,9 @@ static void prepare(int ready_fd)
 
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL);
-    /* Until it has a handler: being told to open its log again must not end it. */
+    /* Until it has handlers: being told to open its log again must not end it. */
     signal(SIGUSR1, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     fcntl(ready_fd, F_SETFD, 0);

@@ -87,6 +87,17 @@ def test_worker_ignores_what_is_the_masters(plain):
     assert plain.client.get("/hello").status == 200
 
 
+def test_hangup_of_the_group_ends_nothing(gateway):
+    roles = ("worker", "keeper", "boxoffice")
+    before = {role: gateway.processes(role) for role in roles}
+    for pid in sum(before.values(), []) + [gateway.process.pid]:
+        os.kill(pid, signal.SIGHUP)
+    wait_for(lambda: "reload" in gateway.error_log(), "the reload")
+    gateway.ctl("reopen")
+    assert gateway.availability()
+    assert {role: gateway.processes(role) for role in roles} == before
+
+
 def test_pid_file_and_lock(plain):
     with open(plain.path("run", "rushgate.pid")) as f:
         assert int(f.read()) == plain.process.pid

@@ -87,7 +87,9 @@ class World:
         log = self.gateway.path("sanitizer")
         env["ASAN_OPTIONS"] = f"log_path={log}:abort_on_error=0:verify_asan_link_order=0"
         self.spawned_ns = time.monotonic_ns()
-        self.gateway.process = self.gateway.spawn(env=env)
+        # In a session of its own: a group of processes with a stopped one in it gets a hangup when whoever
+        # started it ends.
+        self.gateway.process = self.gateway.spawn(env=env, start_new_session=True)
 
     def start(self):
         self.spawn()
