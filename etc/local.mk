@@ -16,6 +16,12 @@ etc/init.d/rushgate: etc/init.d/rushgate.in
 etc/logrotate.d/rushgate: etc/logrotate.d/rushgate.in
 etc/systemd/rushgate.service: etc/systemd/rushgate.service.in
 
+# For Prometheus and Grafana: whoever runs them names or imports the files from here.
+prometheusdir = $(pkgdatadir)/prometheus
+dist_prometheus_DATA = etc/prometheus/rushgate.rules.yaml
+grafanadir = $(pkgdatadir)/grafana
+dist_grafana_DATA = etc/grafana/rushgate.json
+
 initddir = $(sysconfdir)/init.d
 nodist_initd_SCRIPTS = etc/init.d/rushgate
 defaultdir = $(sysconfdir)/default
