@@ -47,6 +47,7 @@ struct ctl_reload_result {
     bool invalid;       /* not ok, because the files are wrong: `errors` lists why */
     bool incomplete;    /* ok, but some worker did not acknowledge within the wait */
     const char *errors; /* text for people, several lines; "" none */
+    const char *hint;   /* not ok, and this is what to do: it was refused; NULL */
     const char *warnings;
     uint64_t old_generation, new_generation;
     unsigned files, settings;          /* conf_files, conf_settings_set of the new one */
@@ -65,8 +66,9 @@ struct ctl_order {
     uint64_t
         generation; /* rollback: to which; 0: the canary's end, else the one before the current */
     uint32_t share; /* canary: of BANK_SHARE_ALL; 0: as the configuration says */
-    bool force;     /* end a canary that runs */
+    bool force;     /* end a canary that runs; take what was rolled back */
     const char *reason; /* NULL: none was given */
+    char by[24];        /* who asks, "uid 0"; "": not known */
 };
 
 /* A configuration that can come into force again. The strings are the master's. */
@@ -74,7 +76,8 @@ struct ctl_generation {
     uint64_t generation, first; /* its number; the one as which it came into force at first */
     uint64_t since_real_ns;
     const char *state, *origin, *reason, *changes;
-    bool of_file; /* it is what the file said when it was last loaded */
+    bool of_file;     /* it is what the file said when it was last loaded */
+    unsigned runtime; /* how many runtime changes lie over it */
     const struct conf *conf;
     bool counted;   /* while a canary runs, it and the current one: since it began */
     uint32_t share; /* of BANK_SHARE_ALL */
@@ -82,6 +85,14 @@ struct ctl_generation {
 };
 
 #define CTL_GENERATIONS 64
+
+/* What was rolled back while the file says it still. The strings are the master's. */
+struct ctl_rolled_back {
+    uint64_t generation; /* as which it was tried or in force; 0: there is nothing */
+    bool canary;
+    uint64_t since_real_ns, at_real_ns; /* when that was, when it was rolled back */
+    const char *by, *reason;
+};
 
 /* What became of a thing that an upgrade handed over: "zone limit kept". Borrowed. */
 struct ctl_upgrade_note {
@@ -144,6 +155,7 @@ struct ctl_ops {
     /* The canary, the current generation and those that are kept, newest first. Returns how many.
      */
     unsigned (*generations)(void *arg, struct ctl_generation *out, unsigned max);
+    struct ctl_rolled_back (*rolled_back)(void *arg);
     /* As QUIT (graceful) or TERM (fast). Returns at once; the answer leaves if the loop turns a few
      * more times. */
     void (*stop)(void *arg, bool fast);

@@ -72,6 +72,7 @@ static json_t *generation_row(const struct ctl_generation *g)
     json_object_set_new(row, "latency_p99_s", latency(g, g->p99_ns));
     json_object_set_new(row, "first_generation", json_integer((json_int_t)g->first));
     json_object_set_new(row, "of_file", json_boolean(g->of_file));
+    json_object_set_new(row, "runtime_changes", json_integer(g->runtime));
     return row;
 }
 
@@ -88,16 +89,20 @@ void ctl_do_SHOW_GENERATIONS(struct ctl_request *r)
 
 json_t *ctl_differs_from_file(const struct ctl *c)
 {
+    const struct ctl_rolled_back back = c->cfg.ops->rolled_back(c->cfg.arg);
     struct generations g;
     json_t *d;
 
     generations_get(c, &g);
-    if (g.n == 0 || current(&g)->of_file)
+    if (g.n == 0 || current(&g) != &g.all[0] || current(&g)->of_file || back.generation == 0)
         return json_null();
     d = json_object();
-    json_object_set_new(d, "since", ctl_time(current(&g)->since_real_ns));
-    json_object_set_new(d, "origin", json_string(current(&g)->origin));
-    json_object_set_new(d, "reason", ctl_text(slice_str(current(&g)->reason)));
+    json_object_set_new(d, "since", ctl_time(back.at_real_ns));
+    json_object_set_new(d, "origin", json_string(back.canary ? "canary_rollback" : "rollback"));
+    json_object_set_new(d, "by", ctl_text(slice_str(back.by)));
+    json_object_set_new(d, "reason", ctl_text(slice_str(back.reason)));
+    json_object_set_new(d, "file_generation", json_integer((json_int_t)back.generation));
+    json_object_set_new(d, "file_in_force_since", ctl_time(back.since_real_ns));
     return d;
 }
 
@@ -132,7 +137,7 @@ void ctl_do_CONFIG_DIFF(struct ctl_request *r)
 
 void ctl_do_CONFIG_ROLLBACK(struct ctl_request *r)
 {
-    struct ctl_order order = {.wait_ns = ctl_take_wait(r), .reason = r->inv.flag[CTL_FLAG_REASON]};
+    struct ctl_order order = ctl_order_of(r);
     const struct ctl_generation *to;
     struct generations g;
 
@@ -199,7 +204,7 @@ static bool canary_there(struct ctl_request *r)
 
 void ctl_do_CONFIG_CANARY(struct ctl_request *r)
 {
-    struct ctl_order order = {.wait_ns = ctl_take_wait(r)};
+    struct ctl_order order = ctl_order_of(r);
 
     if (take_share(r, r->inv.args[0], &order.share) && canary_there(r))
         r->ctl->cfg.ops->share(r->ctl->cfg.arg, &order, ctl_on_changed, r);
@@ -207,16 +212,43 @@ void ctl_do_CONFIG_CANARY(struct ctl_request *r)
 
 void ctl_do_CONFIG_PROMOTE(struct ctl_request *r)
 {
-    struct ctl_order order = {.wait_ns = ctl_take_wait(r), .reason = r->inv.flag[CTL_FLAG_REASON]};
+    struct ctl_order order = ctl_order_of(r);
 
     if (canary_there(r))
         r->ctl->cfg.ops->promote(r->ctl->cfg.arg, &order, ctl_on_changed, r);
+}
+
+/* What ends it by itself. A part of 1; null: that does not. */
+static json_t *canary_rule(const struct conf_canary *rule)
+{
+    json_t *d = json_object();
+
+    json_object_set_new(d, "min_requests", json_integer((json_int_t)rule->min_requests));
+    json_object_set_new(d, "max_error_rate_increase",
+                        rule->max_error_increase_percent < 100
+                            ? json_real(rule->max_error_increase_percent / 100.0)
+                            : json_null());
+    json_object_set_new(d, "p99_factor",
+                        rule->p99_percent != 0 ? json_real(rule->p99_percent / 100.0)
+                                               : json_null());
+    json_object_set_new(d, "promote_after_s",
+                        rule->promote_after_ms != 0
+                            ? ctl_seconds(rule->promote_after_ms * NS_PER_MS)
+                            : json_null());
+    return d;
 }
 
 json_t *ctl_canary(const struct ctl *c)
 {
     struct generations g;
 
+    json_t *row;
+
     generations_get(c, &g);
-    return g.n > 0 && current(&g) != &g.all[0] ? generation_row(&g.all[0]) : json_null();
+    if (g.n == 0 || current(&g) == &g.all[0])
+        return json_null();
+    row = generation_row(&g.all[0]);
+    json_object_set_new(row, "rule",
+                        canary_rule(&conf_process(c->cfg.ops->conf(c->cfg.arg))->canary));
+    return row;
 }

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -64,7 +65,10 @@ static void reload_failed(struct ctl_request *r, const struct ctl_reload_result 
     else
         buf_printf(&text, "not reloaded; generation %llu keeps running",
                    (unsigned long long)res->old_generation);
-    doc = ctl_error_document(res->invalid ? CTL_INVALID : CTL_FAILED, buf_cstr(&text), "");
+    doc = ctl_error_document(res->invalid        ? CTL_INVALID
+                             : res->hint != NULL ? CTL_REFUSED
+                                                 : CTL_FAILED,
+                             buf_cstr(&text), res->hint != NULL ? res->hint : "");
     details = ctl_text(slice_str(res->errors != NULL ? res->errors : ""));
     json_object_set_new(json_object_get(doc, "error"), "details", details);
     json_object_set_new(json_object_get(doc, "error"), "errors",
@@ -107,11 +111,10 @@ static void reload_answer(struct ctl_request *r, json_t *data, bool incomplete)
     } else {
         doc = ctl_document(r->ctl, document_name(r), data);
         if (r->inv.id == CMD_CONFIG_ROLLBACK && !json_is_null(json_object_get(data, "differs")))
-            ctl_document_warn(doc, "the file is as it was: the next reload takes what it says");
-        if (r->inv.id == CMD_CONFIG_ROLLBACK &&
-            number_of(data, "old_generation") > number_of(data, "generation"))
-            ctl_document_warn(doc, "the file still says what the canary said: the next reload "
-                                   "takes it");
+            ctl_document_warn(doc,
+                              "%s still holds what was rolled back: mend it before the next "
+                              "reload, which is refused until then",
+                              r->ctl->cfg.ops->conf_file(r->ctl->cfg.arg));
         ctl_document_warn_lines(doc, json_string_value(warnings));
         if (restart > 0)
             ctl_document_warn(doc, "%u changed setting%s not applied: needs a restart", restart,
@@ -191,11 +194,20 @@ uint64_t ctl_take_wait(struct ctl_request *r)
     return wait_ns;
 }
 
+struct ctl_order ctl_order_of(struct ctl_request *r)
+{
+    struct ctl_order order = {.wait_ns = ctl_take_wait(r),
+                              .reason = r->inv.flag[CTL_FLAG_REASON],
+                              .force = r->inv.flag[CTL_FLAG_FORCE] != NULL};
+
+    snprintf(order.by, sizeof order.by, "uid %u", (unsigned)r->peer.uid);
+    return order;
+}
+
 void ctl_do_RELOAD(struct ctl_request *r)
 {
-    struct ctl_order order = {.wait_ns = ctl_take_wait(r), .reason = r->inv.flag[CTL_FLAG_REASON]};
+    struct ctl_order order = ctl_order_of(r);
 
-    order.force = r->inv.flag[CTL_FLAG_FORCE] != NULL;
     if (r->inv.flag[CTL_FLAG_CANARY] != NULL)
         ctl_reload_canary(r, &order);
     else

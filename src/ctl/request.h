@@ -70,6 +70,8 @@ void ctl_client_send(struct ctl_client *client, struct slice bytes);
 
 /* manage.c */
 
+/* What is asked for, as every change of the configuration is: the wait, the reason, by whom. */
+struct ctl_order ctl_order_of(struct ctl_request *r);
 /* How long the caller waits for the processes; remembers until when. */
 uint64_t ctl_take_wait(struct ctl_request *r);
 /* A ctl_reload_fn: answers with the document of the command, "reload" or "rollback". */
@@ -79,8 +81,8 @@ void ctl_on_changed(void *request, const struct ctl_reload_result *res);
 void ctl_reload_canary(struct ctl_request *r, const struct ctl_order *order);
 /* The row of the canary as show generations has it; null: none runs. */
 json_t *ctl_canary(const struct ctl *c);
-/* {since, origin, reason} while something else runs than the file said last; null.
- */
+/* Why something else runs than the file said last, and what that was; null: it does not, or a
+ * canary runs, which is tried with it. */
 json_t *ctl_differs_from_file(const struct ctl *c);
 
 /* server.c: the file that came with the request (attachment.h); -1: none. Valid while its handler

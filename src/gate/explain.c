@@ -184,7 +184,7 @@ static int gate_fill(struct asking *a, const struct explain_context *ctx,
     if (g->current == NULL || sides->canary.ref.data == NULL)
         return rc;
     g->canary = generation_new(g, sides->canary.ref, true, &rc);
-    g->canary_share = sides->canary.share;
+    g->canary_share = sides->always ? BANK_SHARE_ALL : sides->canary.share;
     g->canary_seed = sides->canary.seed;
     return rc;
 }

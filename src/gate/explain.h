@@ -38,6 +38,7 @@ struct explain_sides {
     struct bank_ref current;
     const char *which;         /* what it is, for people: "current" */
     struct bank_canary canary; /* ref.data NULL: there is none */
+    bool always;               /* the canary, whoever asks */
 };
 
 struct explain_context {

@@ -68,7 +68,7 @@ static void on_look(struct loop_timer *t)
         if (canary_runs(m)) /* no bank, no memory: later */
             loop_timer_arm(&m->loop, t, LOOK_NS);
     } else {
-        canary_end(m, order.reason);
+        canary_end(m, "rule", order.reason);
     }
     buf_free(&why);
 }
@@ -99,11 +99,30 @@ void canary_fini(struct master *m)
         clear(m);
 }
 
-void canary_end(struct master *m, const char *why)
+/* Nobody asked for it: that is to be seen. */
+static void log_end(const struct master *m, bool commanded)
 {
+    const struct rolled_back *r = &m->rolled_back;
+
+    log_write(commanded ? LOG_LEVEL_NOTICE : LOG_LEVEL_WARN,
+              "canary %" PRIu64
+              " is rolled back by %s%s%s; %s holds it still: mend it before the next reload",
+              r->generation, r->by, r->reason[0] ? ": " : "", r->reason, m->options->file);
+}
+
+void canary_end(struct master *m, const char *by, const char *why)
+{
+    struct canary *k = &m->canary;
+
     if (!canary_runs(m))
         return;
-    log_notice("canary %" PRIu64 " is rolled back: %s", m->canary.generation, why);
+    if (k->same) {
+        log_notice("canary %" PRIu64 ", which changed nothing, has ended", k->generation);
+    } else {
+        rolled_back_canary(m, k->conf, by, why);
+        k->conf = NULL;
+        log_end(m, by != NULL && strcmp(by, "rule") != 0);
+    }
     bank_withdraw(m->banks);
     clear(m);
     supervise_send(m, CHILD_WORKER, CHANNEL_ADOPT, bank_current(m->banks).generation);
@@ -130,6 +149,8 @@ static struct conf *load(struct adoption *c)
     struct master *m = c->m;
     struct conf *next = conf_load(m->options->file, m->options->prefix, &c->report.errors);
 
+    bool again = next != NULL && rolled_back_is(m, next);
+
     c->report.invalid = next == NULL;
     if (next != NULL)
         next = changes_over(m, next, &c->report.warnings);
@@ -139,6 +160,11 @@ static struct conf *load(struct adoption *c)
                 "a runtime change does not fit what the file says now; revert it, "
                 "or reload without --canary\n");
         conf_free(&next);
+    }
+    if (next != NULL && again) { /* a share of the buyers may, by hand */
+        buf_str(&c->report.warnings, "this is tried again: ");
+        rolled_back_text(m, &c->report.warnings);
+        buf_char(&c->report.warnings, '\n');
     }
     return next;
 }
@@ -160,6 +186,8 @@ static void offered(struct adoption *c, struct conf *next, const struct ctl_orde
     for (unsigned s = 0; s < METRIC_SIDES; s++)
         metric_side_total(m->metrics, m->process->workers, (enum metric_side)s, &k->before[s]);
     adoption_compare(c, next, k->generation, true);
+    k->same = c->report.unchanged;
+    history_file_is_tried(m, k->same);
     k->changes = history_in_short(&c->report);
     loop_timer_arm(&m->loop, &k->timer, LOOK_NS);
     log_notice("canary %" PRIu64 " serves %.2f %% of the buyers", k->generation,
@@ -187,7 +215,7 @@ void canary_start(struct master *m, const struct ctl_order *order, reload_done *
         adoption_failed(c);
         return;
     }
-    canary_end(m, "another one begins");
+    canary_end(m, order->by, "another one begins");
     if (!publish_canary(m, next, share, 0, &c->report.errors)) {
         conf_free(&next);
         adoption_failed(c);
@@ -227,7 +255,7 @@ void canary_rollback(struct master *m, const struct ctl_order *order, reload_don
     c->report.generation = bank_current(m->banks).generation;
     c->report.files = conf_files(m->conf);
     c->report.settings = conf_settings_set(m->conf);
-    canary_end(m, order->reason != NULL ? order->reason : "by hand");
+    canary_end(m, order->by, order->reason);
     adoption_wait(c);
 }
 
@@ -263,7 +291,7 @@ void canary_follow(struct master *m)
     changes_abort(m);
     if (next == NULL || warnings.n > 0 || !publish_canary(m, next, k->share, k->seed, &errors)) {
         conf_free(&next);
-        canary_end(m, "a runtime change does not fit it");
+        canary_end(m, NULL, "a runtime change does not fit it");
     } else {
         struct bank_canary now = bank_canary(m->banks);
         conf_free(&k->conf);

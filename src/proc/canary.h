@@ -20,6 +20,7 @@ struct canary {
     uint64_t since_ns; /* monotonic */
     uint64_t since_real_ns;
     char *reason, *changes;                         /* owned */
+    bool same;                                      /* it says what the current one says */
     struct metric_route_total before[METRIC_SIDES]; /* what was counted when it began */
     struct loop_timer timer;                        /* looks at the rule */
 };
@@ -42,8 +43,9 @@ void canary_rollback(struct master *m, const struct ctl_order *order, reload_don
 /* Another share. */
 void canary_set_share(struct master *m, const struct ctl_order *order, reload_done *done,
                       void *arg);
-/* After another configuration than it came into force: ends it. `why` for the log. */
-void canary_end(struct master *m, const char *why);
+/* Rolls it back, if there is one. by: who, "rule" for the rule; NULL or "": nobody who is known.
+ * why: NULL or "": not said. */
+void canary_end(struct master *m, const char *by, const char *why);
 /* Runtime changes came into force: over the canary, too. */
 void canary_follow(struct master *m);
 void canary_figures(const struct master *m, struct canary_side out[METRIC_SIDES]);

@@ -33,6 +33,7 @@ static void on_reloaded(void *arg, const struct reload_report *report)
         .settings = report->settings,
         .changes = report->changes,
         .changes_n = report->changes_n,
+        .hint = report->hint,
         .workers_acked = report->reporting,
         .workers_total = report->expected,
         .duration_ns = report->duration_ns,
@@ -99,22 +100,28 @@ static void put_side(struct ctl_generation *g, const struct canary_side *s, uint
     g->p99_ns = s->p99_ns;
 }
 
-static struct ctl_generation canary_row(const struct canary *c)
+static struct ctl_generation canary_row(const struct master *m)
 {
+    const struct canary *c = &m->canary;
+
     return (struct ctl_generation){
         .generation = c->generation,
-        .first = c->generation,
+        .first = c->seed,
         .since_real_ns = c->since_real_ns,
         .state = "canary",
         .origin = "file",
         .reason = c->reason,
         .changes = c->changes,
+        .of_file = true,
+        .runtime = m->changes.now.n,
         .conf = c->conf,
     };
 }
 
-static struct ctl_generation kept_row(const struct kept *k, bool current)
+static struct ctl_generation kept_row(const struct master *m, const struct kept *k)
 {
+    bool current = k == history_current(m);
+
     return (struct ctl_generation){
         .generation = k->generation,
         .first = k->first,
@@ -124,6 +131,7 @@ static struct ctl_generation kept_row(const struct kept *k, bool current)
         .reason = k->reason,
         .changes = k->changes,
         .of_file = k->of_file,
+        .runtime = current ? m->changes.now.n : 0,
         .conf = k->conf,
     };
 }
@@ -137,14 +145,22 @@ static unsigned op_generations(void *arg, struct ctl_generation *out, unsigned m
     CHECK(max > HISTORY_MAX + 1);
     if (canary_runs(m)) {
         canary_figures(m, side);
-        out[n] = canary_row(&m->canary);
+        out[n] = canary_row(m);
         put_side(&out[n++], &side[SIDE_CANARY], m->canary.share);
     }
     for (unsigned i = m->history.n; i-- > 0;)
-        out[n++] = kept_row(&m->history.all[i], i == m->history.n - 1);
+        out[n++] = kept_row(m, &m->history.all[i]);
     if (canary_runs(m))
         put_side(&out[1], &side[SIDE_STABLE], BANK_SHARE_ALL - m->canary.share);
     return n;
+}
+
+static struct ctl_rolled_back op_rolled_back(void *arg)
+{
+    const struct rolled_back *r = &((const struct master *)arg)->rolled_back;
+
+    return (struct ctl_rolled_back){r->generation, r->canary, r->since_real_ns,
+                                    r->at_real_ns, r->by,     r->reason};
 }
 
 static void op_stop(void *arg, bool fast)
@@ -319,6 +335,7 @@ static const struct ctl_ops ops = {
     .promote = op_promote,
     .share = op_share,
     .generations = op_generations,
+    .rolled_back = op_rolled_back,
     .stop = op_stop,
     .drain = op_drain,
     .upgrade = op_upgrade,

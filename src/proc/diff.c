@@ -46,6 +46,11 @@ void reload_diff(struct master *m, ctl_diff_fn *done, void *request)
     change_set_copy(&s, &m->changes.now);
     if (files != NULL)
         next = changes_fit(files, &s, &warnings);
+    if (files != NULL && rolled_back_is(m, files)) {
+        buf_printf(&warnings, "%s still holds ", m->options->file);
+        rolled_back_text(m, &warnings);
+        buf_str(&warnings, "; a reload is refused until it is mended\n");
+    }
     if (next != NULL) {
         conf_diff(m->conf, next, add, &l);
         l.restart = true;

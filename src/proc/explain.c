@@ -74,7 +74,7 @@ static int choose(const struct master *m, const char *generation, struct explain
     } else if (strcmp(generation, "canary") == 0 ||
                (canary.ref.data != NULL && strcmp(generation, number) == 0)) {
         out->canary = canary;
-        out->canary.share = BANK_SHARE_ALL; /* whoever asks */
+        out->always = true;
     } else if (strcmp(generation, "stable") != 0) {
         return choose_number(m, generation, out, why);
     }

@@ -38,6 +38,7 @@ struct reload_report {
     struct conf_change *changes; /* their texts are the report's own */
     unsigned changes_n;
     struct buf errors; /* text for people, "" when ok */
+    const char *hint;  /* refused, and this is what to do; NULL: it was tried */
     struct buf warnings;
 };
 
@@ -56,8 +57,8 @@ struct kept {
     uint64_t first; /* generation as which this configuration came into force at first */
     unsigned bank;
     uint64_t since_real_ns;
-    enum origin origin;
-    bool of_file;  /* the file said so when it was last loaded */
+    enum origin origin; /* its own: runtime changes over it do not count */
+    bool of_file;       /* the file said so when it was last loaded */
     bool changed;  /* with runtime changes over it: a rollback makes it anew, with those of then */
     char *reason;  /* owned; "" none */
     char *changes; /* owned: what it changed, in short */
@@ -82,6 +83,9 @@ struct origin_of {
  * before it. */
 void history_add(struct master *m, struct conf *conf, const struct origin_of *o,
                  const struct reload_report *changes);
+/* The file says what is tried now, which is none of these; same: which the current one says, too.
+ */
+void history_file_is_tried(struct master *m, bool same);
 /* The current configuration has been made anew (taken over) from other files, with the same values:
  * nothing is published. */
 void history_same(struct master *m, struct conf *conf);

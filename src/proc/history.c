@@ -92,6 +92,25 @@ static unsigned index_of(const struct history *h, uint64_t generation)
     return i;
 }
 
+/* Since when, how and why it is in force. A runtime change changes none of that, and a reload that
+ * changes nothing takes no reason away. */
+static void say_why(struct kept *k, const struct kept *before, const struct origin_of *o,
+                    const struct reload_report *report)
+{
+    bool over_it = o->origin == ORIGIN_RUNTIME && before != NULL;
+    const char *reason = o->reason != NULL ? o->reason : "";
+
+    if (over_it) {
+        k->origin = before->origin;
+        k->since_real_ns = before->since_real_ns;
+    }
+    if (over_it || (reason[0] == '\0' && before != NULL && report->unchanged && before->of_file))
+        reason = before->reason;
+    k->reason = xstrdup(reason);
+    k->changes = over_it || (before != NULL && report->unchanged) ? xstrdup(before->changes)
+                                                                  : history_in_short(report);
+}
+
 void history_add(struct master *m, struct conf *conf, const struct origin_of *o,
                  const struct reload_report *report)
 {
@@ -100,30 +119,40 @@ void history_add(struct master *m, struct conf *conf, const struct origin_of *o,
     unsigned old = o->again != 0 ? index_of(h, o->again) : h->n;
     bool from_file =
         o->origin == ORIGIN_FILE || o->origin == ORIGIN_START || o->origin == ORIGIN_CANARY;
+    const struct kept *before = old < h->n ? &h->all[old] : NULL;
     struct kept k = {
         .conf = conf,
         .generation = now.generation,
-        .first = old < h->n ? h->all[old].first : now.generation,
+        .first = before != NULL ? before->first : now.generation,
         .bank = now.bank,
         .since_real_ns = clock_real_ns(),
         .origin = o->origin,
-        .of_file = from_file || (old < h->n && h->all[old].of_file),
+        .of_file = from_file || (before != NULL && before->of_file),
         .changed = m->changes.now.n > 0,
-        .reason = xstrdup(o->reason != NULL ? o->reason : ""),
-        .changes = report->unchanged && old < h->n ? xstrdup(h->all[old].changes)
-                                                   : history_in_short(report),
     };
 
-    if (old < h->n)
+    say_why(&k, before, o, report);
+    if (before != NULL)
         forget(m, old, conf);
     else if (h->n == HISTORY_MAX + 1)
         forget(m, 0, NULL);
-    for (unsigned i = 0; i < h->n && from_file; i++)
-        h->all[i].of_file = false;
+    if (from_file)
+        history_file_is_tried(m, false);
     h->all[h->n++] = k;
+    if (k.of_file)
+        rolled_back_forget(m);
     m->conf = conf;
     history_trim(m);
     keep_banks(m);
+}
+
+void history_file_is_tried(struct master *m, bool same)
+{
+    struct history *h = &m->history;
+
+    for (unsigned i = 0; i < h->n; i++)
+        h->all[i].of_file = same && i == h->n - 1;
+    rolled_back_forget(m);
 }
 
 void history_same(struct master *m, struct conf *conf)

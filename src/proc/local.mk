@@ -6,7 +6,7 @@ src_proc_libproc_a_SOURCES = \
 	%D%/handover.c %D%/handover.h %D%/successor.c %D%/upgrade.c %D%/upgrade.h %D%/upgrade_launch.c %D%/zones.c \
 	%D%/generations.h %D%/history.c %D%/inherit.h %D%/keeper.c %D%/listeners.c %D%/listeners.h %D%/master.c %D%/master.h %D%/notify.c \
 	%D%/notify.h %D%/orphans.c %D%/orphans.h %D%/pidfile.c %D%/pidfile.h %D%/privileges.c \
-	%D%/privileges.h %D%/publish.c %D%/reload.c %D%/signals.def %D%/stop.c %D%/supervise.c %D%/title.c %D%/title.h \
+	%D%/privileges.h %D%/publish.c %D%/reload.c %D%/rolled_back.c %D%/rolled_back.h %D%/signals.def %D%/stop.c %D%/supervise.c %D%/title.c %D%/title.h \
 	%D%/worker.c
 
 sbin_PROGRAMS += rushgate

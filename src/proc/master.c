@@ -495,6 +495,7 @@ static void master_free(struct master *m)
     orphans_free(&m->orphans);
     if (m->history.n == 0 && m->conf != m->boot)
         conf_free(&m->conf); /* it never came into force */
+    rolled_back_forget(m);
     history_fini(m);
     orphans_free(&m->leaving);
     conf_free(&m->boot);

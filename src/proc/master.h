@@ -37,6 +37,7 @@
 #include "proc/orphans.h"
 #include "proc/pidfile.h"
 #include "proc/privileges.h"
+#include "proc/rolled_back.h"
 #include "proc/upgrade.h"
 #include "shm/zone.h"
 
@@ -81,6 +82,7 @@ struct reload {
     struct adoption_waiter queued[ADOPTION_WAITERS]; /* one more reload serves them all */
     unsigned queued_n;
     char *reason; /* owned: of the last of them that gave one; NULL */
+    bool force;   /* one of them takes what was rolled back, too */
 };
 
 enum stop_stage { STOP_NOT, STOP_WORKERS, STOP_KEEPER, STOP_BOXOFFICE, STOP_DONE };
@@ -137,6 +139,7 @@ struct master {
     struct list adoptions; /* of adoption.node */
     struct history history;
     struct canary canary;
+    struct rolled_back rolled_back;
     enum stop_stage stop_stage;
     bool stop_fast;
     struct loop_timer stop_timer;

@@ -44,12 +44,38 @@ static bool take_into_force(struct adoption *c, struct conf *next, const struct 
     return true;
 }
 
-static bool load(struct adoption *c, const char *reason)
+/* What was rolled back comes back only when somebody asks for it. False: refused. */
+static bool may_come_back(struct adoption *c, const struct conf *next, bool force)
+{
+    struct master *m = c->m;
+    struct buf text = {0};
+
+    if (!rolled_back_is(m, next))
+        return true;
+    rolled_back_text(m, &text);
+    if (force) {
+        buf_printf(&c->report.warnings, "in force again is what was %s\n", buf_cstr(&text));
+    } else {
+        buf_printf(&c->report.errors,
+                   "%s still holds %s; mend it, or take it all the same with rushctl reload "
+                   "--force\n",
+                   m->options->file, buf_cstr(&text));
+        c->report.hint = "rushctl diff shows what it would change";
+    }
+    buf_free(&text);
+    return force;
+}
+
+static bool load(struct adoption *c, const char *reason, bool force)
 {
     struct master *m = c->m;
     struct conf *next = conf_load(m->options->file, m->options->prefix, &c->report.errors);
 
     c->report.invalid = next == NULL;
+    if (next != NULL && !may_come_back(c, next, force)) {
+        conf_free(&next);
+        return false;
+    }
     if (next != NULL)
         next = changes_over(m, next, &c->report.warnings);
     return take_into_force(c, next, &(struct origin_of){ORIGIN_FILE, reason, 0});
@@ -68,6 +94,7 @@ static void start_queued(struct master *m)
     struct reload *r = &m->reload;
     struct adoption *c;
     char *reason = r->reason;
+    bool force = r->force;
 
     if (r->active || r->queued_n == 0) {
         changes_next(m);
@@ -78,11 +105,12 @@ static void start_queued(struct master *m)
         adoption_add_waiter(c, r->queued[i]);
     r->queued_n = 0;
     r->reason = NULL;
+    r->force = false;
     r->active = c->brings_back = true;
     c->over = reload_over;
     notify_send("RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
                 c->started_ns / NS_PER_US);
-    if (load(c, reason))
+    if (load(c, reason, force))
         adoption_wait(c);
     else
         adoption_failed(c);
@@ -115,7 +143,8 @@ void reload_start(struct master *m, const struct ctl_order *order, reload_done *
         refuse(m, why, done, arg);
         return;
     }
-    canary_end(m, "a reload with --force");
+    canary_end(m, order->by, "a reload with --force");
+    r->force = r->force || order->force;
     r->queued[r->queued_n++] = (struct adoption_waiter){done, order->wait_ns, arg};
     if (order->reason != NULL) {
         free(r->reason);
@@ -166,6 +195,15 @@ static bool roll_back(struct adoption *c, const struct kept *k, const struct ori
     return true;
 }
 
+/* The generation that was in force, when the file said that. */
+static void note_rolled_back(struct master *m, uint64_t generation, const struct ctl_order *order)
+{
+    const struct kept *k = history_find(m, generation);
+
+    if (k != NULL && k->generation == generation && k->of_file)
+        rolled_back_kept(m, k, order->by, order->reason);
+}
+
 void rollback_start(struct master *m, const struct ctl_order *order, reload_done *done, void *arg)
 {
     const struct kept *k = history_find(m, order->generation);
@@ -194,6 +232,8 @@ void rollback_start(struct master *m, const struct ctl_order *order, reload_done
     o.again = m->history.wanted = k->generation;
     ok = roll_back(c, k, &o);
     m->history.wanted = 0;
+    if (ok)
+        note_rolled_back(m, c->report.old_generation, order);
     if (ok)
         adoption_wait(c);
     else

@@ -387,6 +387,17 @@ static const char *not_now(struct master *m)
     return successor_busy(m);
 }
 
+/* The new binary takes what the file says, for everybody. False: what was rolled back is in it. */
+static bool file_mended(const struct master *m, struct buf *err)
+{
+    if (!rolled_back_in_file(m))
+        return true;
+    buf_printf(err, "%s still holds ", m->options->file);
+    rolled_back_text(m, err);
+    buf_str(err, "; mend it and reload first, or take it all the same with rushctl reload --force");
+    return false;
+}
+
 static void report_begin(struct master *m, const char *binary)
 {
     struct upgrade_report *r = &m->upgrade.report;
@@ -421,6 +432,11 @@ void upgrade_start(struct master *m, const char *binary, uint64_t wait_ns, upgra
 
     if (why != NULL) {
         refuse(UPGRADE_REFUSED, why, done, arg);
+        return;
+    }
+    if (!file_mended(m, &err)) {
+        refuse(UPGRADE_REFUSED, buf_cstr(&err), done, arg);
+        buf_free(&err);
         return;
     }
     report_begin(m, binary);

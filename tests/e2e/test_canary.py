@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A configuration for a share of the buyers: who gets it, who does not, and how it ends."""
 
+import os
+import re
+import signal
 import threading
 
 import pytest
@@ -102,7 +105,103 @@ def test_rolled_back(plain):
     for words in (("config", "promote"), ("config", "canary", "5%")):
         assert plain.ctl_json(*words, check=1)["error"]["code"] == "refused"
     # Generations go on rising.
+    with_body(plain, "mended")
     assert plain.ctl_json("reload")["data"]["generation"] == 3
+
+
+def refused(gateway, *words):
+    error = gateway.ctl_json(*words, check=1)["error"]
+    gateway.errors_expected = True
+    assert error["code"] == "refused", error
+    return error["details"] if "details" in error else error["message"]
+
+
+def test_the_file_still_holds_what_was_rolled_back(plain):
+    """Told by status, diff and the log; a reload and an upgrade bring it back only by --force."""
+    start(plain, "20%", "--reason", "a try")
+    status = plain.ctl_json("status")["data"]
+    assert status["config_differs_from_file"] is None and status["canary"]["of_file"]
+    assert not listed(plain)["current"]["of_file"]
+    answer = plain.ctl_json("config", "rollback", "--reason", "it is slow")
+    assert any("still holds what was rolled back" in w for w in answer["warnings"]), answer
+    differs = plain.ctl_json("status")["data"]["config_differs_from_file"]
+    assert differs.items() >= {"origin": "canary_rollback", "by": f"uid {os.getuid()}", "reason": "it is slow",
+                               "file_generation": 2}.items(), differs
+    assert differs["file_in_force_since"] <= differs["since"]
+    text = plain.ctl("status").stdout
+    for words in ("differs from the file, which holds canary generation 2, rolled back", "it is slow",
+                  "rushctl diff", "--force"):
+        assert words in text, text
+    answer = plain.ctl_json("diff", check=1)
+    assert any("canary generation 2" in w for w in answer["warnings"]), answer
+    for words in (["reload"], ["upgrade"]):
+        told = refused(plain, *words)
+        assert "rushgate.yaml still holds canary generation 2, rolled back" in told, told
+        assert "--force" in told
+    plain.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(re.findall(r"Z error \S+ \S+rushgate.yaml still holds canary generation 2", plain.error_log())) == 2,
+             "the refusals of the command and of SIGHUP in the log")
+    assert set(sides(plain, 20).values()) == {"hello\n"}
+    # A comment mends nothing.
+    with open(plain.file, "a") as f:
+        f.write("# mended?\n")
+    refused(plain, "reload")
+    # A share may try it again, by hand, and is told; in the log too.
+    answer = plain.ctl_json("reload", "--canary", "20%")
+    assert any("tried again" in w for w in answer["warnings"]), answer
+    assert plain.ctl_json("status")["data"]["config_differs_from_file"] is None
+    plain.ctl("config", "rollback")
+    answer = plain.ctl_json("reload", "--force")
+    assert any("in force again is what was canary generation 3" in w for w in answer["warnings"]), answer
+    assert "in force again is what was canary generation 3" in plain.error_log()
+    assert set(sides(plain, 20).values()) == {"canary"}
+    assert plain.ctl_json("status")["data"]["config_differs_from_file"] is None
+    assert plain.ctl_json("reload")["warnings"] == []
+
+
+def test_a_mended_file_is_reloaded(plain):
+    start(plain, "20%")
+    plain.ctl("config", "rollback")
+    with_body(plain, "mended")
+    assert plain.ctl_json("diff", check=1)["warnings"] == []
+    assert plain.ctl_json("reload")["warnings"] == []
+    assert set(sides(plain, 10).values()) == {"mended"}
+    assert plain.ctl_json("status")["data"]["config_differs_from_file"] is None
+    # What was mended is forgotten: the same content may come again.
+    with_body(plain, "canary")
+    plain.ctl("reload")
+
+
+def test_a_canary_that_says_nothing_new_leaves_nothing_behind(plain):
+    plain.ctl("reload", "--canary", "20%")
+    plain.ctl("config", "rollback")
+    assert plain.ctl_json("status")["data"]["config_differs_from_file"] is None
+    assert listed(plain)["current"]["of_file"]
+    plain.ctl("reload")
+
+
+def test_rolled_back_with_runtime_changes_over_it(plain):
+    """Those are not what the file says: with or without them it is the same file."""
+    start(plain, "20%")
+    plain.ctl("set", "log.level", "info")
+    plain.ctl("config", "rollback")
+    refused(plain, "reload")
+    plain.ctl("changes", "revert", "--all")
+    refused(plain, "reload")
+
+
+def test_share_and_rule_are_told(plain):
+    start(plain, "20%")
+    text = plain.ctl("config", "canary", "35%").stdout
+    for words in ("generation 2 serves 35% of the buyers since", "after 200 requests rolled back when over 1% more",
+                  "p99 is over 2 times", "promoted only by hand", "show generations", "config promote",
+                  "config rollback"):
+        assert words in text, text
+    assert "check" not in text and "files" not in text
+    assert plain.ctl_json("config", "canary", "40%")["data"]["canary"]["rule"] == {
+        "min_requests": 200, "max_error_rate_increase": 0.01, "p99_factor": 2.0, "promote_after_s": None}
+    text = plain.ctl("explain", "GET", "/hello", "--generation", "canary").stdout
+    assert "generation 2, canary; the canary has 40 % of the buyers" in text, text
 
 
 def test_what_else_may_happen_meanwhile(plain):
@@ -173,7 +272,12 @@ def test_bad_canary_is_rolled_back_by_rule(make_gateway):
     for i in range(60):
         ask(gateway, f"buyer-{i}")
     wait_for(lambda: "canary" not in listed(gateway), "the rule")
-    assert "is rolled back:" in gateway.error_log()
+    log = gateway.error_log()
+    assert re.search(r"Z warn .*canary 2 is rolled back by rule: [\d.]+ % of its requests failed", log), log
+    assert "holds it still: mend it before the next reload" in log
+    differs = gateway.ctl_json("status")["data"]["config_differs_from_file"]
+    assert differs["by"] == "rule" and "of its requests failed" in differs["reason"], differs
+    assert "by rule" in refused(gateway, "reload")
     wait_for(lambda: set(sides(gateway, 30).values()) == {"hello\n"}, "its end in every worker")
 
 

@@ -62,7 +62,12 @@ def test_rollback_and_back(plain):
     assert any("next reload" in w for w in answer["warnings"]), answer
     status = plain.ctl_json("status")["data"]["config_differs_from_file"]
     assert status["origin"] == "rollback" and status["reason"] == "two is slow"
-    assert "differs from the file" in plain.ctl("status").stdout
+    text = plain.ctl("status").stdout
+    assert "differs from the file, which holds generation 3, rolled back" in text, text
+    error = plain.ctl_json("reload", check=1)["error"]
+    assert error["code"] == "refused" and "still holds generation 3" in error["details"], error
+    assert server(plain) == "one"
+    plain.errors_expected = True
     rows = listed(plain)
     assert [(r["generation"], r["first_generation"]) for r in rows] == [(4, 2), (3, 3), (1, 1)]
     # The one before the current is the one that was rolled back.
@@ -76,8 +81,11 @@ def test_rollback_and_back(plain):
     assert server(plain) == "rushgate"
     text = plain.ctl("config", "rollback", "3").stdout
     assert "rollback ok: generation 7 -> 8" in text, text
-    # The file was never touched, and a reload takes it.
+    # The file was never touched, and a reload takes what it says once it is mended.
     named(plain, "three")
+    assert server(plain) == "three"
+    plain.ctl("config", "rollback", "3")
+    plain.ctl("reload", "--force")
     assert server(plain) == "three"
 
 
@@ -197,11 +205,27 @@ def test_runtime_changes_stay_over_a_rollback(plain):
     named(plain, "two")
     plain.ctl("config", "rollback")
     assert server(plain) == "one" and level() == "info"
+    row = listed(plain)[0]
+    assert (row["origin"], row["runtime_changes"]) == ("rollback", 1), row
     plain.ctl("changes", "revert", "--all")
     assert server(plain) == "one" and level() == "notice"
     plain.ctl("config", "rollback")  # generation two was compiled with the change over it
     assert server(plain) == "two" and level() == "notice"
     assert plain.ctl_json("status")["data"]["config_differs_from_file"] is None
+
+
+def test_runtime_changes_take_no_reason_away(plain):
+    """What the line says of its configuration stays, over a change, its end and a reload of the same."""
+    named(plain, "one", "--reason", "a try")
+    before = listed(plain)[0]
+    for words in (("set", "log.level", "info"), ("changes", "revert", "--all"), ("reload",)):
+        plain.ctl(*words)
+        after = listed(plain)[0]
+        kept = ("reason", "changes", "origin", "first_generation")
+        assert [after[k] for k in kept] == [before[k] for k in kept], (words, after)
+        assert after["runtime_changes"] == (1 if words[0] == "set" else 0)
+        if words[0] != "reload":
+            assert after["since"] == before["since"]
 
 
 def test_swaps_are_felt_by_no_request(plain):
@@ -215,7 +239,7 @@ def test_swaps_are_felt_by_no_request(plain):
         for i in range(SWAPS):
             control.sendall(line.encode())
             document = json.loads(answers.readline())
-            assert document["data"]["generation"] == 3 + i, document
+            assert "data" in document and document["data"]["generation"] == 3 + i, document
             if i % 3 == 0:
                 answer = kept.request("GET", "/hello")
                 assert answer.status == 200, answer

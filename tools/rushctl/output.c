@@ -294,9 +294,81 @@ static void status_line(struct buf *out, const char *name, struct slice text)
     buf_char(out, '\n');
 }
 
+static long long int_of(const json_t *object, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(object, key));
+}
+
+/* "when more than 1% more of its requests fail than of the others'" */
+static void rule_line(const json_t *rule, struct buf *line)
+{
+    const json_t *errors = json_object_get(rule, "max_error_rate_increase");
+    const json_t *p99 = json_object_get(rule, "p99_factor");
+
+    if (!json_is_number(errors) && !json_is_number(p99)) {
+        buf_str(line, "never rolled back by itself");
+        return;
+    }
+    buf_printf(line, "after %lld requests rolled back when ", int_of(rule, "min_requests"));
+    if (json_is_number(errors))
+        buf_printf(line, "over %g%% more of its requests fail than of the others'",
+                   json_number_value(errors) * 100);
+    if (json_is_number(p99))
+        buf_printf(line, "%sits p99 is over %g times theirs", json_is_number(errors) ? " or " : "",
+                   json_number_value(p99));
+}
+
+/* What it serves, what ends it by itself, what to do. */
+static void canary_lines(const json_t *canary, struct buf *out)
+{
+    const json_t *rule = json_object_get(canary, "rule"), *promote;
+    struct buf line = {0};
+
+    if (!json_is_object(canary))
+        return;
+    buf_printf(&line, "generation %lld serves %g%% of the buyers since %s",
+               int_of(canary, "generation"),
+               json_number_value(json_object_get(canary, "share")) * 100, text_of(canary, "since"));
+    status_line(out, "canary", buf_view(&line));
+    buf_clear(&line);
+    rule_line(rule, &line);
+    promote = json_object_get(rule, "promote_after_s");
+    buf_str(&line, "; ");
+    if (json_is_number(promote)) {
+        buf_str(&line, "promoted after ");
+        text_seconds(&line, json_number_value(promote));
+    } else {
+        buf_str(&line, "promoted only by hand");
+    }
+    status_line(out, "rule", buf_view(&line));
+    status_line(out, "watch", SLICE_LIT("rushctl --watch 2 show generations"));
+    status_line(out, "end", SLICE_LIT("rushctl config promote | rushctl config rollback"));
+    buf_free(&line);
+}
+
+/* After a rollback, until the file is mended. */
+static void differs_lines(const json_t *differs, struct buf *out)
+{
+    bool canary = strcmp(text_of(differs, "origin"), "canary_rollback") == 0;
+    struct buf line = {0};
+
+    if (!json_is_object(differs))
+        return;
+    buf_printf(&line, "differs from the file, which holds %sgeneration %lld, rolled back %s by %s",
+               canary ? "canary " : "", int_of(differs, "file_generation"),
+               text_of(differs, "since"), text_of(differs, "by"));
+    if (text_of(differs, "reason")[0] != '\0')
+        buf_printf(&line, ": %s", text_of(differs, "reason"));
+    status_line(out, "", buf_view(&line));
+    status_line(out, "",
+                SLICE_LIT("mend the file (rushctl diff), then reload; until then a reload is "
+                          "refused without --force"));
+    buf_free(&line);
+}
+
 static void print_status(const struct options *o, const json_t *doc, struct buf *out)
 {
-    const json_t *d = json_object_get(doc, "data"), *l, *differs, *canary;
+    const json_t *d = json_object_get(doc, "data"), *l;
     struct table_style style = {!option_given(o, OPT_NO_HEADER), want_colour()};
     struct buf line = {0};
     size_t i;
@@ -310,22 +382,8 @@ static void print_status(const struct options *o, const json_t *doc, struct buf 
                (long long)json_integer_value(json_object_get(doc, "generation")),
                text_of(d, "config_loaded"));
     status_line(out, "config", buf_view(&line));
-    canary = json_object_get(d, "canary");
-    if (json_is_object(canary)) {
-        buf_clear(&line);
-        buf_printf(&line, "generation %lld serves %g%% of the buyers since %s",
-                   (long long)json_integer_value(json_object_get(canary, "generation")),
-                   json_number_value(json_object_get(canary, "share")) * 100,
-                   text_of(canary, "since"));
-        status_line(out, "canary", buf_view(&line));
-    }
-    differs = json_object_get(d, "config_differs_from_file");
-    if (json_is_object(differs)) {
-        buf_clear(&line);
-        buf_printf(&line, "differs from the file since %s (%s)", text_of(differs, "since"),
-                   text_of(differs, "origin"));
-        status_line(out, "", buf_view(&line));
-    }
+    canary_lines(json_object_get(d, "canary"), out);
+    differs_lines(json_object_get(d, "config_differs_from_file"), out);
     json_array_foreach(json_object_get(d, "listeners"), i, l)
     {
         buf_clear(&line);
@@ -341,6 +399,12 @@ void output_counts(struct buf *out, long long files, long long settings)
 {
     buf_printf(out, ": ok (%lld file%s, %lld setting%s)\n", files, files == 1 ? "" : "s", settings,
                settings == 1 ? "" : "s");
+}
+
+static void in_use(const json_t *data, struct buf *out)
+{
+    buf_printf(out, "in use   by %lld of %lld processes\n", int_of(data, "processes_on_it"),
+               int_of(data, "processes_total"));
 }
 
 /* What comes into force now; `what` is a reload, which has checked the file, or a rollback. */
@@ -367,9 +431,7 @@ static void print_taken(const json_t *doc, const char *what, bool checked, struc
         text_clean(out, slice_str(text_of(ch, "new")));
         buf_str(out, applied ? "  applied\n" : "  NOT applied, needs restart\n");
     }
-    buf_printf(out, "in use   by %lld of %lld processes\n",
-               (long long)json_integer_value(json_object_get(d, "processes_on_it")),
-               (long long)json_integer_value(json_object_get(d, "processes_total")));
+    in_use(d, out);
     text_seconds(&took, json_number_value(json_object_get(d, "duration_s")));
     buf_printf(out, "%-8s ok: generation %lld -> %lld in %s\n", what,
                (long long)json_integer_value(json_object_get(d, "old_generation")),
@@ -511,9 +573,15 @@ static void print_for_people(const struct options *o, const json_t *doc, struct 
         print_taken(doc, view, true, out);
     } else if (strcmp(view, "rollback") == 0 && !option_given(o, OPT_FIELDS)) {
         print_taken(doc, view, false, out);
-    } else if ((strcmp(view, "promote") == 0 || strcmp(view, "canary") == 0) &&
-               !option_given(o, OPT_FIELDS)) {
-        print_taken(doc, view, strcmp(view, "canary") == 0, out);
+    } else if (strcmp(view, "promote") == 0 && !option_given(o, OPT_FIELDS)) {
+        print_taken(doc, view, false, out);
+    } else if (strcmp(view, "canary") == 0 && !option_given(o, OPT_FIELDS)) {
+        /* config canary loads nothing */
+        if (int_of(data, "files") > 0)
+            print_taken(doc, view, true, out);
+        else
+            in_use(data, out);
+        canary_lines(json_object_get(data, "canary"), out);
     } else if (strcmp(view, "change") == 0 && !option_given(o, OPT_FIELDS)) {
         print_change(doc, out);
     } else if (strcmp(view, "upgrade") == 0 && !option_given(o, OPT_FIELDS)) {

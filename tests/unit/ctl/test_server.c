@@ -105,6 +105,12 @@ static unsigned op_generations(void *arg, struct ctl_generation *out, unsigned m
     return 2;
 }
 
+static struct ctl_rolled_back op_rolled_back(void *arg)
+{
+    (void)arg;
+    return (struct ctl_rolled_back){6, false, 1, 2, "uid 7", "too slow"};
+}
+
 static bool op_outdated(void *arg)
 {
     (void)arg;
@@ -125,6 +131,7 @@ static const struct ctl_ops ops = {
     .promote = op_reload,
     .share = op_reload,
     .generations = op_generations,
+    .rolled_back = op_rolled_back,
     .stop = op_stop,
     .drain = op_drain,
     .boxoffice_outdated = op_outdated,
