@@ -38,6 +38,11 @@ struct gate_context {
     struct closed_zone *closed;    /* what services refuse everybody; NULL: not looked at */
     struct sent_zone *sent;        /* idempotency keys that were passed on; NULL with closed */
     unsigned worker;               /* its slot */
+    /* Where generations are published, and whom the gate asks to adopt what is new there before it
+     * begins a request; NULL: nobody. */
+    const struct bank_zone *banks;
+    void (*on_published)(void *arg);
+    void *arg;
 };
 
 /* `first`: the generation to start with; its data must be a configuration. NULL when memory is out

@@ -2,7 +2,7 @@
 /*
  * The life of a request inside the gate:
  *
- *   on_headers   pin the generation, find the route, run the HEADERS phases
+ *   on_headers   a new generation? pin it, find the route, run the HEADERS phases
  *   on_request   run the REQUEST phases; the last one answers or waits for an upstream
  *   on_done      count, write the access record, unpin
  *   on_abort     the client left: let go of the upstream call, count, unpin
@@ -214,10 +214,12 @@ static bool understand(struct gate_request *q)
 static uint64_t on_headers(void *arg, struct http_request *r)
 {
     struct gate *g = arg;
-    struct gate_request *q = request_new(g, r);
+    struct gate_request *q;
     struct http_answer out_of_memory = {.status = 503, .close = true};
     uint64_t max_body;
 
+    generation_look(g);
+    q = request_new(g, r);
     if (q == NULL || !understand(q)) {
         http_reply(r, &out_of_memory);
         return 0;

@@ -76,6 +76,7 @@ struct gate {
     struct gate_context ctx;
     bool explains;            /* it calls nobody: its upstreams are names (explain.c) */
     struct http_server *http; /* owned */
+    struct bank_seen seen;    /* of ctx.banks */
     struct generation *current;
     struct generation *canary; /* NULL: none */
     uint32_t canary_share;     /* of BANK_SHARE_ALL */
@@ -191,6 +192,15 @@ void request_explain(struct gate *g, struct http_request *r, struct explanation 
  * *rc: -EINVAL, the bytes are no configuration of this version, or -ENOMEM. */
 struct generation *generation_new(struct gate *g, struct bank_ref ref, bool canary, int *rc);
 void generation_free(struct gate *g, struct generation *gen);
+
+/* Before anything is decided: what was published since the last look comes into force now, not at
+ * the end of the turn, which may be long, or have waited long for a core. Not for callbacks of an
+ * upstream's client: adopting may change it. */
+static inline void generation_look(struct gate *g)
+{
+    if (g->ctx.banks != NULL && bank_published(g->ctx.banks, &g->seen))
+        g->ctx.on_published(g->ctx.arg);
+}
 
 /* Drops the request's or call's pin; the last one retires an old generation at the end of the turn.
  */

@@ -265,10 +265,12 @@ static void on_call(void *arg, struct rpc_server_call *call)
         return;
     }
     why = rls_request_read(call->payload, &request);
-    if (why != NULL)
+    if (why != NULL) {
         refuse(r, call, RPC_INVALID_ARGUMENT, why);
-    else
-        answer(r, call, &request);
+        return;
+    }
+    generation_look(r->gate);
+    answer(r, call, &request);
 }
 
 /* --- listeners --- */

@@ -4,8 +4,13 @@
  * where it stands in its slot of the control zone and takes a new configuration into use.
  *
  *   turn:  wait, callbacks, deferred hooks      (net/loop.c; the gate's work)
- *   after: generation changed? gate_adopt       one acquire load
+ *          before each request: generation changed? gate_adopt
+ *   after: the same for who has no requests     one acquire load
  *          slot: heartbeat, connections, requests, banks in use
+ *
+ * So no request begins under a configuration that was replaced before, however long the worker
+ * waited for a core or is at its turn. What it took into use in the middle of a turn the slot says
+ * at the end; until then held_from, which is older, holds it.
  *
  * Killed anywhere, it leaves a slot with values of its last turn; its sockets' queues and its
  * shared memory stay with the master, and its successor goes on from there.
@@ -135,6 +140,11 @@ static void publish(struct worker *w)
     }
 }
 
+static void on_published(void *arg)
+{
+    adopt(arg);
+}
+
 static void on_adopt(struct child *c)
 {
     adopt(worker_of(c));
@@ -219,6 +229,9 @@ static void open_gate(struct worker *w)
         .closed = in->closed,
         .sent = in->sent,
         .worker = in->slot,
+        .banks = in->banks,
+        .on_published = on_published,
+        .arg = w,
         .limits = {.zone = in->limits,
                    .slab = in->limit_slab,
                    .workers = atomic_load_explicit(&in->control->workers, memory_order_relaxed)},

@@ -82,6 +82,26 @@ void bank_withdraw(struct bank_zone *z);
 /* Master: the newest generation there was. */
 uint64_t bank_newest(const struct bank_zone *z);
 
+/* The words as a reader saw them last. */
+struct bank_seen {
+    uint64_t current, canary;
+};
+
+/*
+ * Reader: whether there is something to look at since the last time; then bank_current and
+ * bank_canary tell what, whose acquire loads see at least what was seen here. Two plain loads of a
+ * line that hardly ever changes, so that it can be asked for every request.
+ */
+static inline bool bank_published(const struct bank_zone *z, struct bank_seen *seen)
+{
+    struct bank_seen now = {atomic_load_explicit(&z->current, memory_order_relaxed),
+                            atomic_load_explicit(&z->canary, memory_order_relaxed)};
+    bool changed = now.current != seen->current || now.canary != seen->canary;
+
+    *seen = now;
+    return changed;
+}
+
 /* When what bank_current returned became current; monotonic. */
 uint64_t bank_flipped_ns(const struct bank_zone *z, unsigned bank);
 

@@ -294,6 +294,23 @@ static void offer(struct fixture *f, uint64_t generation, uint32_t share)
     bank_offer(f->banks, (unsigned)bank, share, 77);
 }
 
+static void test_a_publication_is_noticed_once(void **state)
+{
+    struct fixture *f = *state;
+    struct bank_seen seen = {0};
+    unsigned holder;
+
+    assert_false(bank_published(f->banks, &seen));
+    assert_int_equal(publish(f, 1, &holder), 0);
+    assert_true(bank_published(f->banks, &seen));
+    assert_false(bank_published(f->banks, &seen));
+    offer(f, 2, 500);
+    assert_true(bank_published(f->banks, &seen));
+    bank_withdraw(f->banks);
+    assert_true(bank_published(f->banks, &seen));
+    assert_false(bank_published(f->banks, &seen));
+}
+
 static void test_canary_stands_beside_the_current(void **state)
 {
     struct fixture *f = *state;
@@ -520,6 +537,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_slow_reader_keeps_one_bank, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_banks_are_not_reused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_of_spare_banks_goes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_publication_is_noticed_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_canary_stands_beside_the_current, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unpublished_bank_is_spare, setup, teardown),
         cmocka_unit_test_setup_teardown(test_readers_never_see_a_torn_snapshot, setup, teardown),
