@@ -2,9 +2,9 @@
 """A rushgate under a temporary prefix: started, asked, killed, stopped, and looked at afterwards."""
 
 import copy
-import getpass
 import json
 import os
+import pwd
 import random
 import re
 import shutil
@@ -23,20 +23,34 @@ BUILD = os.path.abspath(os.environ.get("RUSHGATE_BUILD", os.path.join(ROOT, "bui
 SHORT = os.environ.get("RUSHGATE_E2E_SHORT", "") != ""
 PATIENCE_S = 60 if SHORT else 20
 
-# What no log and no stderr may ever hold.
-# What the sanitizers and the C library say; no pattern may be part of a path, paths are in the log.
+# What no log and no stderr may ever hold: what the sanitizers and the C library say. Paths are in the log,
+# so nothing here may be what somebody calls a directory.
 CRASHED = re.compile(
-    r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|check failed|"
-    r"assertion|Segmentation|stack smashing|double free|corrupted",
-    re.IGNORECASE,
+    r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer: |runtime error: |check failed: |"
+    r"Assertion .* failed|Segmentation fault|stack smashing detected|double free|corrupted [a-z]+ vs|"
+    r"(free|malloc|realloc)\(\): |munmap_chunk\(\)",
 )
+
+
+def user_name():
+    """Who runs this, whatever the environment says; a number has no name in some containers."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())  # only root looks for it
+
+
+def make_dir(prefix):
+    """Where files are made for a while, but near enough for a socket in it: its path has 107 bytes."""
+    parent = tempfile.gettempdir()
+    return tempfile.mkdtemp(prefix=prefix, dir=parent if len(parent) <= 50 else "/tmp")
 
 
 def base_config():
     """The box office behind two workers; ports are filled in at the start."""
     return {
         "workers": 2,
-        "user": getpass.getuser(),
+        "user": user_name(),
         "listen": [{"name": "public", "address": "127.0.0.1:0"}],
         "admin": {"address": "127.0.0.1:0"},
         "trusted_proxies": ["127.0.0.0/8", "::1"],
@@ -163,7 +177,7 @@ class Successor:
 
 class Gateway:
     def __init__(self, config=None, base=None, text=None):
-        self.prefix = tempfile.mkdtemp(prefix="rushgate-e2e.")
+        self.prefix = make_dir("rushgate-e2e.")
         os.chmod(self.prefix, 0o755)
         self.file = os.path.join(self.prefix, "rushgate.yaml")
         self.config = merge(base if base is not None else base_config(), config or {})

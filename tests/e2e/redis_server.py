@@ -6,14 +6,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 
-from gateway import free_port, wait_for
+from gateway import free_port, make_dir, wait_for
 
 
 class RedisServer:
     def __init__(self, *options, port=None):
-        self.dir = tempfile.mkdtemp(prefix="rushgate-redis.")
+        self.dir = make_dir("rushgate-redis.")
         self.port = port or free_port()
         self.options = options
         self.process = None

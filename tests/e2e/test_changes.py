@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Runtime changes: over the file, in all workers, with an end, remembered, told to the audit log."""
 
-import getpass
 import json
 import os
 import shutil
@@ -12,7 +11,7 @@ import time
 
 import pytest
 
-from gateway import BUILD, plain_config, wait_for
+from gateway import BUILD, plain_config, user_name, wait_for
 
 SLOW = "1/h"
 
@@ -368,7 +367,7 @@ routes:
 @pytest.fixture
 def filed(make_gateway):
     gateway = make_gateway(base=plain_config())
-    text = TEXT.format(user=getpass.getuser(), port=gateway.port, admin=gateway.admin_port)
+    text = TEXT.format(user=user_name(), port=gateway.port, admin=gateway.admin_port)
     os.mkdir(gateway.path("more"))
     with open(gateway.path("more", "a.yaml"), "w") as f:
         f.write("log:\n  level: notice\n")

@@ -221,7 +221,7 @@ def test_limit_counts_what_is_held_now(shared, event):
 
 
 def test_sale_has_not_started(shared, event):
-    later = (datetime.datetime.utcnow() + datetime.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    later = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     slug = event(presale_start=later)
     document = assert_problem(shared.buy(event=slug), 403, "presale-not-started")
     assert document["presale_start"].startswith(later[:19])
@@ -233,7 +233,7 @@ def test_sale_has_ended(shared, event):
 
 
 def test_sale_starts_by_itself(shared, event):
-    soon = (datetime.datetime.utcnow() + datetime.timedelta(seconds=1.2)).isoformat() + "Z"
+    soon = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1.2)).isoformat()
     slug = event(presale_start=soon)
     assert_problem(shared.buy(event=slug), 403, "presale-not-started")
     wait_for(lambda: shared.buy(event=slug).status == 201, "the start of the sale", 5)
