@@ -51,6 +51,8 @@ void explain_client(struct gate_request *q);
 /* After each phase: what it found, for those that do not tell it themselves. */
 void explain_phase(struct gate_request *q, const char *phase, enum phase_verdict v);
 void explain_ban(struct gate_request *q, const struct ban_hit *hit);
+/* After the route phase: the route, or the nearest one. */
+void explain_route(struct gate_request *q, bool found);
 /* The arm has been chosen; where a fresh cookie would choose it, the likeliest is taken. */
 void explain_split(struct gate_request *q);
 /* After limit_look. */

@@ -1,7 +1,7 @@
 noinst_LIBRARIES += src/gate/libgate.a
 src_gate_libgate_a_SOURCES = \
 	%D%/limit_key.c %D%/phase_ban.c %D%/phase_closed.c \
-	%D%/explain.c %D%/explain.h %D%/explain_call.c %D%/explain_note.c %D%/explain_note.h \
+	%D%/explain.c %D%/explain.h %D%/explain_call.c %D%/explain_note.c %D%/explain_note.h %D%/explain_route.c \
 	%D%/answer.c %D%/call.c %D%/call_http.c %D%/call_rpc.c %D%/canary.c %D%/client_address.c %D%/concurrency.c %D%/concurrency.h %D%/gate.c \
 	%D%/gate.h %D%/gradient.c %D%/gradient.h %D%/limit_bucket.c %D%/limit_bucket.h %D%/limit_group.c %D%/limit_group.h %D%/phase_access.c %D%/phase_idempotency.c %D%/phase_identity.c %D%/phase_limit.c \
 	%D%/phase_overload.c %D%/phase_respond.c %D%/phase_split.c %D%/phase_upstream.c %D%/phases.def %D%/request.c %D%/request.h \

@@ -32,7 +32,8 @@ tests_unit_http_test_server_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
 tests_unit_http_test_server_life_SOURCES = tests/unit/http/test_server_life.c $(WEB_TEST_SOURCES)
 tests_unit_http_test_server_life_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_http_test_server_life_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
-tests_unit_http_test_client_SOURCES = tests/unit/http/test_client.c $(WEB_TEST_SOURCES)
+tests_unit_http_test_client_SOURCES = tests/unit/http/test_client.c $(WEB_TEST_SOURCES) \
+	tests/unit/failing_calloc.c tests/unit/failing_calloc.h
 tests_unit_http_test_client_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_http_test_client_LDFLAGS = -Wl,--wrap=calloc
 tests_unit_http_test_client_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)

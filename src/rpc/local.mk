@@ -17,7 +17,8 @@ RPC_TESTS = tests/unit/rpc/test_balance tests/unit/rpc/test_wire tests/unit/rpc/
 check_PROGRAMS += $(RPC_TESTS)
 TESTS += $(RPC_TESTS)
 RPC_FIXTURE = tests/unit/rpc/fixture.c tests/unit/rpc/fixture.h
-tests_unit_rpc_test_balance_SOURCES = tests/unit/rpc/test_balance.c
+tests_unit_rpc_test_balance_SOURCES = tests/unit/rpc/test_balance.c \
+	tests/unit/failing_calloc.c tests/unit/failing_calloc.h
 tests_unit_rpc_test_balance_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_rpc_test_balance_LDFLAGS = -Wl,--wrap=calloc
 tests_unit_rpc_test_balance_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)

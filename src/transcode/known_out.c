@@ -43,32 +43,42 @@ static bool print_mask_path(struct buf *out, struct slice path)
     return true;
 }
 
+/* The next value of a message whose only field is 1, repeated and with a length. *ok is false after
+ * what is no message. */
+static bool next_element(struct wire *w, struct slice *value, bool *ok)
+{
+    while (*ok && w->p < w->end) {
+        uint32_t number;
+        unsigned type;
+
+        *ok = wire_tag(w, &number, &type);
+        if (!*ok)
+            break;
+        if (number == 1 && type == WIRE_LEN) {
+            *ok = wire_bytes(w, value);
+            return *ok;
+        }
+        *ok = wire_skip(w, number, type);
+    }
+    return false;
+}
+
 static bool print_mask(struct printer *d, struct slice bytes)
 {
     struct wire w = wire_of(bytes);
-    bool first = true;
+    struct slice path;
+    const char *sep = "";
+    bool ok = true;
 
     buf_char(d->out, '"');
-    while (w.p < w.end) {
-        uint32_t number;
-        unsigned type;
-        struct slice path;
-
-        if (!wire_tag(&w, &number, &type))
-            return false;
-        if (number != 1 || type != WIRE_LEN) {
-            if (!wire_skip(&w, number, type))
-                return false;
-            continue;
-        }
-        if (!first)
-            buf_char(d->out, ',');
-        first = false;
-        if (!wire_bytes(&w, &path) || !print_mask_path(d->out, path))
+    while (next_element(&w, &path, &ok)) {
+        buf_str(d->out, sep);
+        sep = ",";
+        if (!print_mask_path(d->out, path))
             return false;
     }
     buf_char(d->out, '"');
-    return true;
+    return ok;
 }
 
 static bool print_wrapper(struct printer *d, const struct schema_msg *m, struct slice bytes)
@@ -152,29 +162,19 @@ static bool print_kind(struct printer *d, struct slice bytes, unsigned depth)
 static bool print_list_value(struct printer *d, struct slice bytes, unsigned depth)
 {
     struct wire w = wire_of(bytes);
-    bool first = true;
+    struct slice value;
+    const char *sep = "";
+    bool ok = true;
 
     buf_char(d->out, '[');
-    while (w.p < w.end) {
-        uint32_t number;
-        unsigned type;
-        struct slice value;
-
-        if (!wire_tag(&w, &number, &type))
-            return false;
-        if (number != 1 || type != WIRE_LEN) {
-            if (!wire_skip(&w, number, type))
-                return false;
-            continue;
-        }
-        if (!first)
-            buf_char(d->out, ',');
-        first = false;
-        if (!wire_bytes(&w, &value) || !print_kind(d, value, depth + 1))
+    while (next_element(&w, &value, &ok)) {
+        buf_str(d->out, sep);
+        sep = ",";
+        if (!print_kind(d, value, depth + 1))
             return false;
     }
     buf_char(d->out, ']');
-    return true;
+    return ok;
 }
 
 static bool print_any(struct printer *d, struct slice bytes, unsigned depth)

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../failing_calloc.h"
 #include "http/client_int.h"
 #include "web.h"
 
@@ -53,24 +54,12 @@ static void on_outcome(struct http_call *call, const struct http_response *resp)
                  SLICE_ARG(resp->headers[0].value));
 }
 
-static int listen_tcp(struct sockaddr_in *sa)
-{
-    socklen_t n = sizeof *sa;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    *sa = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    assert_int_equal(bind(fd, (struct sockaddr *)sa, sizeof *sa), 0);
-    assert_int_equal(listen(fd, 64), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)sa, &n), 0);
-    return fd;
-}
-
 static int setup(void **state)
 {
     (void)state;
     web_init(&w);
     for (int i = 0; i < 2; i++) {
-        listeners[i] = listen_tcp(&addresses[i]);
+        listeners[i] = web_listen(&addresses[i]);
         health[i] = 0;
         endpoints[i] = (struct rpc_endpoint_config){.address = i ? SLICE_LIT("b") : SLICE_LIT("a"),
                                                     .sa = (struct sockaddr *)&addresses[i],
@@ -442,7 +431,7 @@ static void test_failover(void **state)
     assert_int_equal(o.error, HTTP_CALL_UNAVAILABLE);
     assert_false(o.sent);
     assert_string_equal(o.detail, "connection refused");
-    listeners[0] = listen_tcp(&addresses[0]);
+    listeners[0] = web_listen(&addresses[0]);
 }
 
 static void test_health(void **state)
@@ -566,20 +555,6 @@ static void test_idle_limits(void **state)
 
 /* --- out of memory, and the end of the client --- */
 
-/* Allocations until memory is out; negative: it never is. */
-static int callocs_left = -1;
-
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    if (callocs_left == 0)
-        return NULL;
-    callocs_left -= callocs_left > 0;
-    return __real_calloc(n, size);
-}
-
 /* A call for which there is no memory is told so, and can be cancelled before. */
 static void test_no_memory(void **state)
 {
@@ -633,7 +608,7 @@ static void test_free_inside(void **state)
         if (way == 0 || way == 3)
             close(fd);
         close(listeners[0]); /* with what else is in its queue */
-        listeners[0] = listen_tcp(&addresses[0]);
+        listeners[0] = web_listen(&addresses[0]);
     }
 }
 

@@ -33,11 +33,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static unsigned status_of(const char *text)
-{
-    return strncmp(text, "HTTP/1.1 ", 9) == 0 ? (unsigned)atoi(text + 9) : 0;
-}
-
 static unsigned answers_in(const char *text)
 {
     unsigned n = 0;
@@ -75,7 +70,7 @@ static void test_refusals(void **state)
         int fd = web_connect(&w);
         unsigned requests = w.requests, dones = w.dones;
         const char *got = web_talk(&w, fd, refusals[i].text);
-        if (status_of(got) != refusals[i].status || strstr(got, refusals[i].reason) == NULL ||
+        if (web_status_of(got) != refusals[i].status || strstr(got, refusals[i].reason) == NULL ||
             strstr(got, "Connection: close\r\n") == NULL)
             fail_msg("%s\n got %s", refusals[i].text, got);
         snprintf(want, sizeof want, "\"status\":%u", refusals[i].status);
@@ -98,7 +93,7 @@ static void test_linger(void **state)
     int fd = web_connect(&w);
 
     (void)state;
-    assert_int_equal(status_of(web_talk(&w, fd, "GET / HTTP/3.0\r\n\r\n")), 505);
+    assert_int_equal(web_status_of(web_talk(&w, fd, "GET / HTTP/3.0\r\n\r\n")), 505);
     assert_int_equal(conn()->state, CONN_LINGER);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(send(fd, junk, sizeof junk, MSG_NOSIGNAL), sizeof junk);
@@ -123,7 +118,7 @@ static void test_nul(void **state)
 
     (void)state;
     web_send(&w, fd, text, sizeof text - 1);
-    assert_int_equal(status_of(web_read(&w, fd, &eof)), 400);
+    assert_int_equal(web_status_of(web_read(&w, fd, &eof)), 400);
     close(fd);
 }
 
@@ -142,7 +137,7 @@ static char *repeat(char c, size_t n, const char *before, const char *after)
 static unsigned status_for(char *text)
 {
     int fd = web_connect(&w);
-    unsigned status = status_of(web_talk(&w, fd, text));
+    unsigned status = web_status_of(web_talk(&w, fd, text));
 
     close(fd);
     web_turn(&w);
@@ -193,7 +188,7 @@ static void test_forms(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         int fd = web_connect(&w);
-        assert_int_equal(status_of(web_talk(&w, fd, table[i][0])), 200);
+        assert_int_equal(web_status_of(web_talk(&w, fd, table[i][0])), 200);
         assert_string_equal(w.seen, table[i][1]);
         close(fd);
         web_turn(&w);
@@ -283,7 +278,7 @@ static void test_expect(void **state)
     w.mode = WEB_EARLY;
     const char *got = web_talk(
         &w, fd, "PUT / HTTP/1.1\r\n" H "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n");
-    assert_int_equal(status_of(got), 403);
+    assert_int_equal(web_status_of(got), 403);
     assert_non_null(strstr(got, "Connection: close"));
     close(fd);
 }
@@ -298,7 +293,7 @@ static void test_early(void **state)
     (void)state;
     w.mode = WEB_EARLY;
     got = web_talk(&w, fd, "PUT / HTTP/1.1\r\n" H "Content-Length: 10\r\n\r\n01234");
-    assert_int_equal(status_of(got), 403);
+    assert_int_equal(web_status_of(got), 403);
     assert_null(strstr(got, "Connection: close"));
     got = web_talk(&w, fd, "56789" GET);
     assert_int_equal(answers_in(got), 1);

@@ -40,11 +40,6 @@ static void limits(void)
     http_server_set_limits(w.server, &w.limits);
 }
 
-static unsigned status_of(const char *text)
-{
-    return strncmp(text, "HTTP/1.1 ", 9) == 0 ? (unsigned)atoi(text + 9) : 0;
-}
-
 static void test_timeouts(void **state)
 {
     int idle, head, body;
@@ -140,7 +135,8 @@ static void test_drain_later(void **state)
     (void)state;
     w.mode = WEB_EARLY;
     assert_int_equal(
-        status_of(web_talk(&w, drop, "POST / HTTP/1.1\r\n" H "Content-Length: 6\r\n\r\nabc")), 403);
+        web_status_of(web_talk(&w, drop, "POST / HTTP/1.1\r\n" H "Content-Length: 6\r\n\r\nabc")),
+        403);
     w.mode = WEB_ANSWER;
     w.big = 4000000;
     web_send(&w, slow, GET, sizeof GET - 1);
@@ -215,18 +211,6 @@ static void test_max_requests(void **state)
     close(fd);
 }
 
-static int listen_tcp(struct sockaddr_in *sa)
-{
-    socklen_t n = sizeof *sa;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    *sa = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    assert_int_equal(bind(fd, (struct sockaddr *)sa, sizeof *sa), 0);
-    assert_int_equal(listen(fd, 64), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)sa, &n), 0);
-    return fd;
-}
-
 static int dial(const struct sockaddr_in *sa)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -252,7 +236,7 @@ static const char *blocking_talk(int fd)
 static void test_connection_limit(void **state)
 {
     struct sockaddr_in sa;
-    int fd = listen_tcp(&sa), one, two;
+    int fd = web_listen(&sa), one, two;
 
     (void)state;
     w.limits.max_connections = 1;
@@ -265,12 +249,12 @@ static void test_connection_limit(void **state)
     web_pass(&w, 20);
     assert_int_equal(http_server_totals(w.server)->refused, 1);
     assert_int_equal(w.last_status, 503);
-    assert_int_equal(status_of(blocking_talk(one)), 200);
+    assert_int_equal(web_status_of(blocking_talk(one)), 200);
     close(one);
     close(two);
     web_pass(&w, 20);
     one = dial(&sa);
-    assert_int_equal(status_of(blocking_talk(one)), 200);
+    assert_int_equal(web_status_of(blocking_talk(one)), 200);
     close(one);
     web_turn(&w);
     http_server_drain(w.server, 0);
@@ -282,7 +266,7 @@ static void test_no_descriptors(void **state)
 {
     struct rlimit old, low;
     struct sockaddr_in sa;
-    int fd = listen_tcp(&sa), client, spare[1024], n = 0;
+    int fd = web_listen(&sa), client, spare[1024], n = 0;
     uint64_t turns;
 
     (void)state;
@@ -303,7 +287,7 @@ static void test_no_descriptors(void **state)
         close(spare[--n]);
     setrlimit(RLIMIT_NOFILE, &old);
     web_pass(&w, 150);
-    assert_int_equal(status_of(blocking_talk(client)), 200);
+    assert_int_equal(web_status_of(blocking_talk(client)), 200);
     close(client);
     web_turn(&w);
     http_server_drain(w.server, 0);
@@ -322,7 +306,7 @@ static void test_steady(void **state)
     out = w.server->out_pool.n;
     requests = w.server->request_pool.n;
     for (int i = 0; i < 1000; i++)
-        assert_int_equal(status_of(web_talk(&w, fd, GET)), 200);
+        assert_int_equal(web_status_of(web_talk(&w, fd, GET)), 200);
     assert_int_equal(w.server->in_pool.n, in);
     assert_int_equal(w.server->out_pool.n, out);
     assert_int_equal(w.server->request_pool.n, requests);

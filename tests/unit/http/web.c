@@ -195,3 +195,20 @@ void web_answer_held(struct web *w, unsigned status)
     CHECK(r != NULL);
     answer(w, r, status);
 }
+
+unsigned web_status_of(const char *text)
+{
+    return strncmp(text, "HTTP/1.1 ", 9) == 0 ? (unsigned)atoi(text + 9) : 0;
+}
+
+int web_listen(struct sockaddr_in *sa)
+{
+    socklen_t n = sizeof *sa;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    *sa = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    CHECK(bind(fd, (struct sockaddr *)sa, sizeof *sa) == 0);
+    CHECK(listen(fd, 64) == 0);
+    CHECK(getsockname(fd, (struct sockaddr *)sa, &n) == 0);
+    return fd;
+}

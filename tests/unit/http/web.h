@@ -6,6 +6,8 @@
 #ifndef TEST_WEB_H
 #define TEST_WEB_H
 
+#include <netinet/in.h>
+
 #include "http/server.h"
 
 struct event;
@@ -46,5 +48,9 @@ const char *web_talk(struct web *w, int fd, const char *text);
 /* What can be read now; *eof is set when the server has ended its side. */
 const char *web_read(struct web *w, int fd, bool *eof);
 void web_answer_held(struct web *w, unsigned status);
+/* Of an answer; 0: text begins with none. */
+unsigned web_status_of(const char *text);
+/* A listening socket on a port of its own, which *sa is set to. */
+int web_listen(struct sockaddr_in *sa);
 
 #endif

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "../failing_calloc.h"
 #include "base/clock.h"
 #include "rpc/addr.h"
 #include "rpc/balance.h"
@@ -18,20 +19,6 @@ static char names[MAX][32];
 static struct addr addrs[MAX];
 static struct rpc_endpoint_config endpoints[MAX];
 static _Atomic uint64_t health[MAX];
-
-/* Allocations until memory is out; negative: it never is. */
-static int callocs_left = -1;
-
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    if (callocs_left == 0)
-        return NULL;
-    callocs_left -= callocs_left > 0;
-    return __real_calloc(n, size);
-}
 
 static struct balance_config config(unsigned n)
 {
