@@ -5,17 +5,32 @@
  * Taking from a key that is there: load, decide, swap {fingerprint, TAT} -> {fingerprint, TAT +
  * charge}. A denial is a load only, so what is refused most costs least.
  *
- * Inserting a key: swap the first expired entry of the set. Two workers may do so at once, and
- * since `now` moves they may choose two places: each one's swap comes before its look at the rest
- * of the set (both seq_cst), so at least one sees two entries and merges them:
+ * Inserting a key. Workers may do so at once, and since `now` moves they may choose different
+ * places; two entries of one key would be two buckets. So a key first stands in its place as a
+ * claim, which nobody finds and which charges nothing, and becomes an entry only by one who has
+ * looked through the whole set since (after Purcell and Harris, "Non-blocking hashtables with open
+ * addressing", 2005):
  *
- *     way 1  {A, t1}   <-- add (t2 - now) ---   way 5  {A, t2}   then  way 5 -> {0, 0}
+ *     way 1  {A, TAT}  <-- settle --  {A | CLAIM, ticket}        way 5  {A | CLAIM, ticket}
+ *                                             |                               ^
+ *                                             +---- looks, and erases --------+
  *
- * always from the higher way to the lower, which lookups find first. The debt is added before it is
- * erased, so a kill in between counts it twice and admits less; so does a race of two who merge the
- * same pair. The one who merged decides again, by the whole debt.
+ *   another way has A's entry, or a claim of A that stands lower   erase my claim: it is that one
+ *   a claim of A stands higher                                     erase that one, look again
+ *   none has anything of A                                         my claim becomes the entry
  *
- * All orders are relaxed but for that: no other data hangs on a TAT.
+ * Anyone may settle a claim: who finds one of his key does so before he would make his own, so one
+ * whose worker was killed or stopped is in nobody's way.
+ *
+ * There are never two entries of A. Say way 1 and way 5 both became one, by settlers each of whom
+ * looked at the other's way while the claim it settled stood there. Had the one of way 5 looked
+ * when way 1 held anything of A, it would have erased way 5's claim; so way 1 was claimed later,
+ * when way 5 held A: as entry, and way 1's settler would have erased way 1's claim, or as claim,
+ * and it would have erased that one or seen it become the entry. That what a settler swaps is the
+ * claim from before its look is what the ticket is for: no two claims in a way are alike.
+ *
+ * All orders are relaxed but for that, where a claim and the look at the others must not change
+ * places (both seq_cst): no other data hangs on a TAT.
  */
 #include "config.h"
 
@@ -71,6 +86,7 @@ void limit_zone_init(struct limit_zone *z, uint32_t set_bits, uint64_t seed)
 
 uint64_t limit_fingerprint(uint64_t hash)
 {
+    hash &= ~LIMIT_CLAIM;
     return hash != 0 ? hash : 1;
 }
 
@@ -133,88 +149,7 @@ static struct limit_entry *find(struct limit_set *set, uint64_t fp, uint64_t *ta
     return NULL;
 }
 
-/* --- two entries of one key --- */
-
-/* Adds to the TAT of fp in e; *sum: at least what came of it. False when the key is no longer
- * there. */
-static bool add(struct limit_entry *e, uint64_t fp, uint64_t debt, uint64_t *sum)
-{
-    for (;;) {
-        uint64_t tat = load(&e->tat);
-        if (load(&e->fingerprint) != fp)
-            return false;
-        if (!swap(e, fp, tat, fp, tat + debt))
-            continue;
-        *sum = tat + debt > *sum ? tat + debt : *sum;
-        return true;
-    }
-}
-
-static void merge(struct limit_entry *lo, struct limit_entry *hi, uint64_t fp, uint64_t now,
-                  uint64_t *sum)
-{
-    uint64_t moved = 0;
-
-    for (;;) {
-        uint64_t tat = load(&hi->tat);
-        uint64_t debt = tat > now ? tat - now : 0;
-        if (load(&hi->fingerprint) != fp)
-            return; /* someone else merged it */
-        if (debt > moved) {
-            if (!add(lo, fp, debt - moved, sum))
-                return; /* the lower one went: the higher one is the key's entry now */
-            moved = debt;
-        }
-        if (swap(hi, fp, tat, 0, 0))
-            return;
-    }
-}
-
-/* After an insertion: is the key there once? False when it had to merge; *sum is then the most that
- * two entries were together. */
-static bool settle(struct limit_set *set, uint64_t fp, uint64_t now, uint64_t *sum)
-{
-    struct limit_entry *first = NULL;
-    bool alone = true;
-
-    for (unsigned i = 0; i < LIMIT_WAYS; i++) {
-        struct limit_entry *e = &set->way[i];
-        if (atomic_load_explicit(&e->fingerprint, memory_order_seq_cst) != fp)
-            continue;
-        if (first == NULL) {
-            first = e;
-            continue;
-        }
-        merge(first, e, fp, now, sum);
-        alone = false;
-    }
-    return alone;
-}
-
-bool limit_settle(struct limit_zone *z, uint64_t fingerprint, uint64_t now_ns)
-{
-    uint64_t sum = 0;
-
-    return settle(set_of(z, fingerprint), fingerprint, now_ns * LIMIT_TICKS_PER_NS, &sum);
-}
-
-/* Inserted while another did: the whole debt decides, as it was when the two came together. What
- * is there by now may be less, because somebody took the debt of both for that of a limit which was
- * raised since (cap). What is denied here stays charged, since another may have taken on top of it.
- */
-static bool decide_merged(struct limit_ask *a, struct limit_set *set, uint64_t now, uint64_t sum)
-{
-    uint64_t tat = now, want;
-
-    if (find(set, a->fingerprint, &tat) == NULL)
-        tat = now;
-    if (tat <= now + a->capacity && sum <= now + a->capacity) {
-        a->debt = tat > now ? tat - now : 0;
-        a->tat = tat;
-        return true;
-    }
-    return decide(a, now + a->capacity, now, &want);
-}
+/* --- debt from before a limit was raised --- */
 
 /*
  * Debt beyond that of an empty bucket: the limit was raised. A denial writes nothing, so without
@@ -240,7 +175,7 @@ static void cap(struct limit_entry *e, const struct limit_ask *a, uint64_t tat, 
         swap(e, a->fingerprint, tat, a->fingerprint, capped);
 }
 
-/* --- the whole --- */
+/* --- taking --- */
 
 /* The limit's bucket for keys without a place. */
 static bool take_overflow(struct limit_zone *z, struct limit_ask *a, uint64_t now)
@@ -261,8 +196,8 @@ static bool take_overflow(struct limit_zone *z, struct limit_ask *a, uint64_t no
 
 enum outcome { AGAIN, ALLOWED, DENIED };
 
-static enum outcome take_from(struct limit_entry *e, struct limit_ask *a, uint64_t tat,
-                              uint64_t now)
+static inline __attribute__((always_inline)) enum outcome
+take_from(struct limit_entry *e, struct limit_ask *a, uint64_t tat, uint64_t now)
 {
     uint64_t want;
 
@@ -273,60 +208,166 @@ static enum outcome take_from(struct limit_entry *e, struct limit_ask *a, uint64
     return swap(e, a->fingerprint, tat, a->fingerprint, want) ? ALLOWED : AGAIN;
 }
 
-/* So long expired that its place may be taken. */
-static bool replaceable(uint64_t tat, uint64_t now)
+/* Empty, or so long expired that its place may be taken. */
+static bool replaceable(uint64_t fp, uint64_t tat, uint64_t now)
 {
-    return tat == 0 || tat + LIMIT_GRACE_NS * LIMIT_TICKS_PER_NS <= now;
+    return fp == 0 || tat + LIMIT_GRACE_NS * LIMIT_TICKS_PER_NS <= now;
 }
 
-/* Into the first expired entry. AGAIN where there is none: *full. */
+/* --- inserting --- */
+
+static uint64_t claim_of(uint64_t fp)
+{
+    return fp | LIMIT_CLAIM;
+}
+
+/* Like no other in its way, without a word that all would share: it counts on from what stands
+ * there, which is an erased claim or has expired LIMIT_GRACE_NS ago. In the time of a TAT, so that
+ * one nobody settles expires as an entry does. */
+static uint64_t ticket(uint64_t stands, uint64_t now)
+{
+    uint64_t mask = (UINT64_C(1) << LIMIT_TICKET_BITS) - 1;
+
+    return (now & ~mask) | ((stands + 1) & mask);
+}
+
+/* Leaves the ticket for the next one to count on. */
+static bool erase(struct limit_entry *e, uint64_t fp, uint64_t claim)
+{
+    return swap(e, claim_of(fp), claim, 0, claim);
+}
+
+/* Is what stands in e in the way of a claim? A claim that gives way is erased. */
+static bool in_the_way(struct limit_entry *e, uint64_t fp, bool gives_way)
+{
+    for (;;) {
+        uint64_t is = atomic_load_explicit(&e->fingerprint, memory_order_seq_cst);
+        if (is != fp && is != claim_of(fp))
+            return false;
+        if (is == fp || !gives_way)
+            return true;
+        erase(e, fp, load(&e->tat));
+    }
+}
+
+/* Makes the claim in way `at` the key's entry with this TAT, or erases it. True when it did the
+ * former; else it may be an entry all the same, by another. */
+static bool settle(struct limit_set *set, unsigned at, uint64_t fp, uint64_t claim, uint64_t tat)
+{
+    struct limit_entry *mine = &set->way[at];
+
+    for (unsigned i = 0; i < LIMIT_WAYS; i++)
+        if (i != at && in_the_way(&set->way[i], fp, i > at)) {
+            erase(mine, fp, claim);
+            return false;
+        }
+    return swap(mine, claim_of(fp), claim, fp, tat);
+}
+
+/* A claim that another made for the key: to a full bucket. */
+static void settle_found(struct limit_set *set, unsigned at, uint64_t fp, uint64_t now)
+{
+    struct limit_entry *e = &set->way[at];
+    uint64_t claim = atomic_load_explicit(&e->tat, memory_order_acquire);
+
+    if (load(&e->fingerprint) == claim_of(fp))
+        settle(set, at, fp, claim, now);
+}
+
+/* The way of a claim of the key, else the first whose entry has expired, with what is there;
+ * LIMIT_WAYS: neither. */
+static unsigned place(struct limit_set *set, uint64_t key, uint64_t now, uint64_t *fp,
+                      uint64_t *tat)
+{
+    unsigned at = LIMIT_WAYS;
+
+    for (unsigned i = 0; i < LIMIT_WAYS; i++) {
+        uint64_t is = atomic_load_explicit(&set->way[i].fingerprint, memory_order_acquire);
+        uint64_t stands = load(&set->way[i].tat);
+        if (is != claim_of(key) && (at != LIMIT_WAYS || !replaceable(is, stands, now)))
+            continue;
+        *fp = is;
+        *tat = stands;
+        at = i;
+        if (is == claim_of(key))
+            break;
+    }
+    return at;
+}
+
+/* Into the first expired entry, charged. AGAIN also where there is none: *full. */
 static enum outcome insert(struct limit_set *set, struct limit_ask *a, uint64_t now, bool *full)
 {
-    uint64_t want, sum = 0;
+    uint64_t want, fp, tat, claim;
+    unsigned at;
 
     if (!decide(a, now, now, &want))
         return DENIED;
-    for (unsigned i = 0; i < LIMIT_WAYS; i++) {
-        struct limit_entry *e = &set->way[i];
-        uint64_t fp = load(&e->fingerprint), tat = load(&e->tat);
-        if (!replaceable(tat, now))
-            continue;
-        if (!swap(e, fp, tat, a->fingerprint, want))
-            return AGAIN;
-        if (settle(set, a->fingerprint, now, &sum))
-            return ALLOWED;
-        return decide_merged(a, set, now, sum) ? ALLOWED : DENIED;
+    at = place(set, a->fingerprint, now, &fp, &tat);
+    *full = at == LIMIT_WAYS;
+    if (*full)
+        return AGAIN;
+    if (fp == claim_of(a->fingerprint)) {
+        settle_found(set, at, a->fingerprint, now);
+        return AGAIN;
     }
-    *full = true;
-    return AGAIN;
+    claim = ticket(tat, now);
+    if (!swap(&set->way[at], fp, tat, claim_of(a->fingerprint), claim))
+        return AGAIN;
+    return settle(set, at, a->fingerprint, claim, want) ? ALLOWED : AGAIN;
+}
+
+/* Is the key there, as entry or claim? */
+static bool present(const struct limit_set *set, uint64_t fp)
+{
+    for (unsigned i = 0; i < LIMIT_WAYS; i++)
+        if ((load(&set->way[i].fingerprint) & ~LIMIT_CLAIM) == fp)
+            return true;
+    return false;
+}
+
+/* Of a key that is not there (e: NULL), or that another took from since. Apart from limit_take, so
+ * that a key that is there costs less. */
+static __attribute__((noinline)) bool take_slow(struct limit_zone *z, struct limit_set *set,
+                                                struct limit_ask *a, uint64_t now,
+                                                struct limit_entry *e)
+{
+    enum outcome out = AGAIN;
+    uint64_t tat;
+
+    while (out == AGAIN) {
+        bool full = false;
+        if (e == NULL)
+            out = insert(set, a, now, &full);
+        /* Unless the key is what has just filled the set. */
+        if (full && !present(set, a->fingerprint))
+            return take_overflow(z, a, now);
+        if (out == AGAIN && (e = find(set, a->fingerprint, &tat)) != NULL)
+            out = take_from(e, a, tat, now);
+    }
+    return out == ALLOWED;
 }
 
 bool limit_take(struct limit_zone *z, struct limit_ask *a, uint64_t now_ns)
 {
-    uint64_t now = now_ns * LIMIT_TICKS_PER_NS;
+    uint64_t now = now_ns * LIMIT_TICKS_PER_NS, tat;
     struct limit_set *set = set_of(z, a->fingerprint);
-    enum outcome out;
-    bool full = false;
+    struct limit_entry *e = find(set, a->fingerprint, &tat);
+    enum outcome out = AGAIN;
 
     a->overflowed = false;
-    do {
-        uint64_t tat;
-        struct limit_entry *e = find(set, a->fingerprint, &tat);
-        out = e != NULL ? take_from(e, a, tat, now) : insert(set, a, now, &full);
-        /* Unless the key is what has just filled the set. */
-        if (full && find(set, a->fingerprint, &tat) == NULL)
-            return take_overflow(z, a, now);
-        full = false;
-    } while (out == AGAIN);
-    return out == ALLOWED;
+    if (e != NULL)
+        out = take_from(e, a, tat, now);
+    return out != AGAIN ? out == ALLOWED : take_slow(z, set, a, now, e);
 }
 
-static bool any_replaceable(const struct limit_set *set, uint64_t now)
+/* Has everything in the set yet to expire? */
+static bool is_full(const struct limit_set *set, uint64_t now)
 {
     for (unsigned i = 0; i < LIMIT_WAYS; i++)
-        if (replaceable(load(&set->way[i].tat), now))
-            return true;
-    return false;
+        if (replaceable(load(&set->way[i].fingerprint), load(&set->way[i].tat), now))
+            return false;
+    return true;
 }
 
 /* The bucket's entry, NULL where it has none, with its TAT, which then may be that of the bucket
@@ -337,7 +378,7 @@ static struct limit_entry *look(const struct limit_zone *z, struct limit_ask *a,
     struct limit_set *set = set_of(z, a->fingerprint);
     struct limit_entry *e = find(set, a->fingerprint, tat);
 
-    a->overflowed = e == NULL && !any_replaceable(set, now);
+    a->overflowed = e == NULL && is_full(set, now) && !present(set, a->fingerprint);
     if (a->overflowed)
         *tat = load(&z->overflow[a->overflow % LIMIT_OVERFLOWS].tat);
     return e;

@@ -18,7 +18,7 @@
  *
  *   header | overflow[256] | lease slab of worker 0 .. 63 | set 0 | set 1 | ... | set 2^n - 1
  *
- *   set:  8 entries of { fingerprint, TAT }, 128 bytes      empty: { 0, 0 }
+ *   set:  8 entries of { fingerprint, TAT }, 128 bytes      empty: { 0, any }
  *
  * A key is its 64-bit fingerprint; its upper bits choose the set. A TAT that lies in the past says
  * the same as no entry (the bucket is full), so the place of an expired entry can be taken without
@@ -35,8 +35,8 @@
  * Invariants (tests/proc/kill_limit.c, tests/unit/table/test_limit.c):
  *   1. What was admitted is in a TAT (or expired) before anyone is told.
  *   2. Every value of an entry is legal; there is nothing to repair after a death.
- *   3. At most one entry holds a fingerprint, but for the moment in which two workers insert it at
- *      once into two places; then both see the other and merge before either answers (limit.c).
+ *   3. At most one entry holds a fingerprint, however many workers insert it at once and wherever
+ *      they are stopped or killed (limit.c).
  *
  * When the rate of a limit changes, TATs stay: the debt in *time* is kept, capped by the new
  * capacity. A bucket that was full is full, an empty one is empty, and one in between needs as long
@@ -53,16 +53,20 @@
 #include "shm/control.h"
 #include "shm/zone.h"
 
-#define LIMIT_LAYOUT       1u
+#define LIMIT_LAYOUT       2u
 #define LIMIT_WAYS         8u
 #define LIMIT_OVERFLOWS    256u /* one shared bucket for each limit's index */
 #define LIMIT_LEASES       64u  /* lines of a worker's slab */
 #define LIMIT_TICKS_PER_NS 16u
 #define LIMIT_GRACE_NS     UINT64_C(100000000)
+/* Set in what stands where a key is being inserted. The upper 28 bits choose the set and the lower
+ * ones lines elsewhere, so the bit is one of those that only tell keys apart. */
+#define LIMIT_CLAIM       (UINT64_C(1) << 32)
+#define LIMIT_TICKET_BITS 24u /* of the ticks of a millisecond */
 
 struct limit_entry {
-    _Alignas(16) _Atomic uint64_t fingerprint; /* 0: empty */
-    _Atomic uint64_t tat;                      /* ticks */
+    _Alignas(16) _Atomic uint64_t fingerprint; /* 0: empty; with LIMIT_CLAIM: a claim */
+    _Atomic uint64_t tat;                      /* ticks; of a claim: its ticket */
 };
 _Static_assert(sizeof(struct limit_entry) == 16, "swapped as one");
 
@@ -125,7 +129,7 @@ size_t limit_zone_size(uint32_t set_bits);
 /* Master, once, after zone_create. */
 void limit_zone_init(struct limit_zone *z, uint32_t set_bits, uint64_t seed);
 
-/* The fingerprint of a hash over the limit's identity and its key; never 0. */
+/* The fingerprint of a hash over the limit's identity and its key; never 0 or with LIMIT_CLAIM. */
 uint64_t limit_fingerprint(uint64_t hash);
 
 /* ceil(period / tokens), in ticks; 0 where the product does not fit. */
@@ -147,9 +151,6 @@ bool limit_peek(struct limit_zone *z, struct limit_ask *a, uint64_t now_ns);
  * it stays spent.
  */
 bool limit_refund(struct limit_zone *z, const struct limit_ask *a);
-
-/* One key in two places becomes one again (limit.c). False when it was there twice. */
-bool limit_settle(struct limit_zone *z, uint64_t fingerprint, uint64_t now_ns);
 
 /* lease.c -------------------------------------------------------------------------------------- */
 

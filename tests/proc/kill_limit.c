@@ -17,6 +17,7 @@
 
 #define SET_BITS    1u
 #define NOW         (UINT64_C(500) * 86400 * NS_PER_S)
+#define AHEAD       (NOW + 8) /* the clock of a worker that looked at it a little later */
 #define STEP_BUDGET 60000
 #define KEY         UINT64_C(4242)
 #define OTHER       UINT64_C(4343)
@@ -24,7 +25,7 @@
 struct shared {
     _Atomic uint64_t admitted,
         admitted_other; /* stored after the call says so, as an answer is sent */
-    uint64_t before;    /* admitted by reset */
+    uint64_t before;    /* admitted by reset, and by others meanwhile */
     struct limit_zone zone;
 };
 
@@ -64,7 +65,7 @@ static uint64_t drain(struct shared *s, uint64_t fp, uint64_t burst)
 {
     uint64_t n = 0;
 
-    for (struct limit_ask a = ask(fp, burst); limit_take(&s->zone, &a, NOW); n++)
+    for (struct limit_ask a = ask(fp, burst); limit_take(&s->zone, &a, AHEAD); n++)
         ;
     return n;
 }
@@ -142,6 +143,45 @@ static bool holds_insert(void *m, bool finished)
                              s->zone.set[0].way[i].tat == (NOW + NS_PER_S) * LIMIT_TICKS_PER_NS),
                   "a live key was touched");
     return ok;
+}
+
+/* --- two insert one key at once, in two places --- */
+
+/* To the worker whose clock is ahead the first place is free, to the others the sixth. */
+static void reset_race(void *m)
+{
+    struct shared *s = m;
+
+    reset_insert(m);
+    s->zone.set[0].way[3].tat = (NOW + NS_PER_S) * LIMIT_TICKS_PER_NS;
+    s->zone.set[0].way[0].tat = (AHEAD - LIMIT_GRACE_NS) * LIMIT_TICKS_PER_NS;
+    s->zone.set[0].way[5].tat = (NOW - NS_PER_S) * LIMIT_TICKS_PER_NS;
+}
+
+static void section_race(void *m)
+{
+    struct shared *s = m;
+    struct limit_ask a = ask(KEY, 5);
+
+    if (limit_take(&s->zone, &a, AHEAD))
+        s->admitted = 1;
+}
+
+/* Three, by another worker. */
+static void others_race(void *m)
+{
+    struct shared *s = m;
+    struct limit_ask a = ask(KEY, 5);
+
+    for (unsigned i = 0; i < 3; i++)
+        s->before += limit_take(&s->zone, &a, NOW);
+}
+
+static bool holds_race(void *m, bool finished)
+{
+    struct shared *s = m;
+
+    return adds_up(s, KEY, s->admitted, 5, finished ? 0 : 1);
 }
 
 /* --- no place: the limit's shared bucket --- */
@@ -266,33 +306,25 @@ static bool holds_take_back(void *m, bool finished)
     return adds_up(s, KEY, 0, 5, finished ? 0 : 1);
 }
 
-/* --- one key in two places --- */
+/* --- claims that killed workers left --- */
 
-static void reset_settle(void *m)
+static void reset_claims(void *m)
 {
-    struct shared *s = fresh(m);
+    struct shared *s = m;
 
+    reset_race(m);
     for (unsigned i = 1; i < LIMIT_WAYS; i += 4) {
-        s->zone.set[0].way[i].fingerprint = KEY;
-        s->zone.set[0].way[i].tat = (NOW + i * NS_PER_S) * LIMIT_TICKS_PER_NS;
+        s->zone.set[0].way[i].fingerprint = KEY | LIMIT_CLAIM;
+        s->zone.set[0].way[i].tat = NOW * LIMIT_TICKS_PER_NS + i;
     }
-    s->before = 6; /* 1 and 5 seconds of debt */
 }
 
-static void section_settle(void *m)
+static bool holds_claims(void *m, bool finished)
 {
     struct shared *s = m;
 
-    limit_settle(&s->zone, KEY, NOW);
-}
-
-static bool holds_settle(void *m, bool finished)
-{
-    struct shared *s = m;
-
-    (void)finished;
-    section_settle(m); /* whoever comes next */
-    return adds_up(s, KEY, 0, 12, 6);
+    return holds_take(m, finished) &
+           say(holders(s, KEY | LIMIT_CLAIM) == 0, "a claim outlives the entry");
 }
 
 /* --- two limits at once, and the second has too little left: the first is given back --- */
@@ -407,10 +439,25 @@ static const struct kill_case cases[] = {
     {"limit_take, raised limit", reset_raised, section_raised, holds_raised},
     {"limit_refund, full set", reset_overflow_refund, section_overflow_refund,
      holds_overflow_refund},
-    {"limit_settle", reset_settle, section_settle, holds_settle},
+    {"limit_take, beside claims", reset_claims, section_take, holds_claims},
+};
+
+/* Stopped, others at work, stopped again. */
+static const struct kill_case beside[] = {
+    {"limit_take, inserting beside others", reset_race, section_race, holds_race},
+    {"limit_take, beside claims and others", reset_claims, section_race, holds_race},
 };
 
 int main(void)
 {
-    return kill_all(cases, sizeof cases / sizeof *cases, kill_memory(SIZE), SIZE, STEP_BUDGET);
+    void *memory = kill_memory(SIZE);
+    int rc = kill_all(cases, sizeof cases / sizeof *cases, memory, SIZE, STEP_BUDGET);
+
+    for (unsigned i = 0; rc == 0 && i < sizeof beside / sizeof *beside; i++) {
+        struct kill_report r;
+        rc = kill_beside(&beside[i], others_race, memory, SIZE, STEP_BUDGET / 4, &r);
+        printf("%s: %lu instructions, %lu checked with others at work\n", beside[i].name,
+               r.instructions, r.paused);
+    }
+    return rc;
 }

@@ -100,32 +100,43 @@ static int complain(const struct kill_case *k, const char *how, unsigned long n)
     return 1;
 }
 
-/* All instructions with one child. */
-static int run_paused(const struct kill_case *k, struct stepper *s, void *shared, size_t size,
-                      struct kill_report *out)
+/* From where the child stands to its end, a check after each instruction, of which *at is the
+ * number. 0, or 1 where a check failed or the child ended. */
+static int check_on(const struct kill_case *k, struct stepper *s, void *shared, size_t size,
+                    unsigned long *at, unsigned long *checks)
 {
     char *before = xmalloc(size + 1);
-    enum step rc = stepper_start(s, k, shared);
-    int failed = rc == FORBIDDEN ? KILL_SKIP : 0;
+    enum step rc = STEPPED;
+    int failed = 0;
 
     while (rc == STEPPED && failed == 0) {
         bool finished = s->marker->phase == AFTER;
         memcpy(before, shared, size);
         if (!k->holds(shared, finished))
-            failed = complain(k, "paused", out->instructions);
+            failed = complain(k, "paused", *at);
         memcpy(shared, before, size);
-        out->paused++;
+        (*checks)++;
         if (finished)
             break;
-        out->instructions++;
+        (*at)++;
         rc = step_once(s);
     }
     free(before);
-    if (failed == KILL_SKIP)
-        return failed;
+    return rc != STEPPED ? complain(k, "the child ended", *at) : failed;
+}
+
+/* All instructions with one child. */
+static int run_paused(const struct kill_case *k, struct stepper *s, void *shared, size_t size,
+                      struct kill_report *out)
+{
+    enum step rc = stepper_start(s, k, shared);
+    int failed;
+
+    if (rc == FORBIDDEN)
+        return KILL_SKIP;
+    failed = rc == STEPPED ? check_on(k, s, shared, size, &out->instructions, &out->paused)
+                           : complain(k, "the child ended", 0);
     stepper_kill(s);
-    if (rc != STEPPED)
-        return complain(k, "the child ended", out->instructions);
     return failed;
 }
 
@@ -157,6 +168,44 @@ int kill_run(const struct kill_case *k, void *shared, size_t size, unsigned long
     for (unsigned long n = 0; rc == 0 && n <= out->instructions; n += stride) {
         rc = run_killed(k, &s, shared, n);
         out->killed++;
+    }
+    munmap(s.marker, sizeof *s.marker);
+    return rc;
+}
+
+/* Stopped after instruction n while others act, and after each that follows. *n: the last. */
+static int run_beside(const struct kill_case *k, void (*others)(void *shared), struct stepper *s,
+                      void *shared, size_t size, unsigned long *n, unsigned long *checks)
+{
+    enum step rc = stepper_start(s, k, shared);
+    unsigned long first = *n;
+    int failed;
+
+    if (rc == FORBIDDEN)
+        return KILL_SKIP;
+    for (unsigned long i = 0; rc == STEPPED && i < first && s->marker->phase == INSIDE; i++)
+        rc = step_once(s);
+    others(shared);
+    failed = rc == STEPPED ? check_on(k, s, shared, size, n, checks)
+                           : complain(k, "the child ended", first);
+    stepper_kill(s);
+    return failed != 0 ? complain(k, "others at work", first) : 0;
+}
+
+int kill_beside(const struct kill_case *k, void (*others)(void *shared), void *shared, size_t size,
+                unsigned long budget, struct kill_report *out)
+{
+    struct stepper s = {.marker = kill_memory(sizeof(struct marker))};
+    unsigned long last, stride = 1;
+    int rc = 0;
+
+    *out = (struct kill_report){0};
+    for (unsigned long n = 0; rc == 0 && n <= out->instructions; n += stride) {
+        last = n;
+        rc = run_beside(k, others, &s, shared, size, &last, &out->paused);
+        if (n == 0)
+            stride = last * last / (budget ? budget : 1) + 1;
+        out->instructions = last > out->instructions ? last : out->instructions;
     }
     munmap(s.marker, sizeof *s.marker);
     return rc;

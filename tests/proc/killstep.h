@@ -4,15 +4,19 @@
  * critical section? A child is single-stepped (ptrace) through the section; the parent checks the
  * invariants from outside.
  *
- * In two ways, over the same section of N instructions:
+ * In these ways, over the same section of N instructions:
  *   paused  after each instruction the child stands still, and all its stores are in memory:
  * exactly what SIGKILL there would leave. The parent checks, recovers as a successor would, puts
  * the bytes back and steps on. One child, all N. killed  a fresh child is stepped n instructions
  * and really gets SIGKILL, the kernel cleans up, and the parent checks. For every n where N is
  * small; else for as many evenly spread n as the step budget allows, because this costs N * N / 2
  * steps.
+ * beside a fresh child stands still after instruction n, others act, and it is stepped on to its
+ * end with a check after each instruction: stopped twice, with others at work both times
+ * (kill_beside).
  *
- * Interleavings of two running processes are not what this finds; those are for ThreadSanitizer.
+ * Other interleavings of two running processes are not what this finds; those are for
+ * ThreadSanitizer.
  */
 #ifndef TESTS_PROC_KILLSTEP_H
 #define TESTS_PROC_KILLSTEP_H
@@ -48,6 +52,11 @@ void *kill_memory(size_t size);
  */
 int kill_run(const struct kill_case *k, void *shared, size_t size, unsigned long budget,
              struct kill_report *out);
+
+/* As kill_run, with what others do meanwhile; `paused` counts the checks. As many n as the budget
+ * has steps for. */
+int kill_beside(const struct kill_case *k, void (*others)(void *shared), void *shared, size_t size,
+                unsigned long budget, struct kill_report *out);
 
 /*
  * All of them, until one fails: what main returns. Prints a line a case, and last how many kill

@@ -19,14 +19,14 @@
 
 #define SEEDS_MIN 20u /* on however slow a machine */
 #define NOBODY    UINT32_MAX
+#define NEVER     UINT64_MAX
 
 /* Of the run in progress. All but turn belongs to the thread whose turn it is. */
 static struct run {
     const struct schedule_case *is;
     uint64_t seed, random, points;
-    uint32_t live;   /* bit i: thread i has not ended */
-    uint32_t victim; /* NOBODY: all finish */
-    uint64_t dies_in;
+    uint32_t live;                          /* bit i: thread i has not ended */
+    uint64_t dies_in[SCHEDULE_THREADS_MAX]; /* accesses; NEVER: finishes */
     bool killed;
     uint64_t stays; /* one access in so many is followed by another thread's */
     uint32_t turn;  /* a futex */
@@ -71,7 +71,7 @@ static void point(void)
     if (self == NOBODY)
         return;
     run.points++;
-    if (self == run.victim && run.dies_in-- == 0)
+    if (run.dies_in[self] != NEVER && run.dies_in[self]-- == 0)
         _longjmp(end, 1);
     if (draw(run.stays) != 0)
         return;
@@ -98,14 +98,13 @@ static bool run_seed(const struct schedule_case *c, uint64_t seed)
     static const uint64_t stays[] = {1, 2, 4, 16, 64};
     pthread_t thread[SCHEDULE_THREADS_MAX];
 
-    run = (struct run){.is = c, .seed = seed, .random = seed, .victim = NOBODY};
+    run = (struct run){.is = c, .seed = seed, .random = seed};
     run.turn = NOBODY;
     run.live = (UINT32_C(1) << c->threads) - 1;
     run.stays = stays[draw(sizeof stays / sizeof *stays)];
-    if (c->may_kill && draw(2) == 0) {
-        run.victim = c->threads - 1;
-        run.dies_in = draw(UINT64_C(1) << draw(10));
-    }
+    for (unsigned i = 0; i < c->threads; i++)
+        run.dies_in[i] =
+            i + c->may_kill >= c->threads && draw(2) == 0 ? draw(UINT64_C(1) << draw(10)) : NEVER;
     c->reset();
     for (uintptr_t i = 0; i < c->threads; i++)
         if (pthread_create(&thread[i], NULL, thread_main, (void *)i) != 0)

@@ -2,8 +2,8 @@
 /*
  * Randomized schedules: workers as threads, of which one runs at a time. Before each access to an
  * atomic word a draw decides whether another one goes on, so that a seed is an interleaving, and
- * a seed that fails fails again. In some runs one thread ends at some access, as if it had been
- * killed there, while the others go on.
+ * a seed that fails fails again. In some runs a thread ends at some access, as if it had been
+ * killed there, or several do, while the others go on.
  *
  * The accesses are found by the linker: in a build by gcc with --enable-sanitize=thread each is a
  * call into ThreadSanitizer, and the calls are wrapped. So nothing of it is in the code under test.
@@ -25,7 +25,7 @@ struct schedule_case {
     void (*body)(unsigned thread);
     /* Afterwards. killed: a thread ended in the middle of its body. Prints why when false. */
     bool (*holds)(bool killed);
-    bool may_kill; /* of the last thread of the case: the others finish */
+    unsigned may_kill; /* so many of the case's last threads; the others finish */
 };
 
 /* Each case for about a second or as long as RUSHGATE_SCHEDULE_MS says; with RUSHGATE_SCHEDULE_SEED

@@ -276,9 +276,9 @@ static void refuse_or_look(unsigned thread)
 int main(void)
 {
     static const struct schedule_case cases[] = {
-        {"bank_publish, names_commit", 3, reset_banks, adopt_or_publish, holds, true},
-        {"ban_publish", 3, reset_bans, ban, holds_bans, true},
-        {"offenders_count", 2, reset_offenders, refuse_or_look, holds, true},
+        {"bank_publish, names_commit", 3, reset_banks, adopt_or_publish, holds, 1},
+        {"ban_publish", 3, reset_bans, ban, holds_bans, 1},
+        {"offenders_count", 2, reset_offenders, refuse_or_look, holds, 1},
     };
 
     control = memory(sizeof *control);

@@ -79,6 +79,8 @@ static void test_interval(void **state)
     assert_int_equal(limit_interval(0, NS_PER_S), 0);
     assert_int_equal(limit_interval(1, UINT64_MAX / 8), 0);
     assert_int_equal(limit_fingerprint(0), 1);
+    assert_int_equal(limit_fingerprint(LIMIT_CLAIM), 1);
+    assert_int_equal(limit_fingerprint(~UINT64_C(0)), ~LIMIT_CLAIM);
 }
 
 /* Offered ten times as fast as allowed, each rate gives what it says, to the request. */
@@ -250,7 +252,8 @@ static void test_model(void **state)
     for (unsigned i = 0; i < STEPS; i++) {
         unsigned k = (unsigned)(random_next(&random) % KEYS);
         uint64_t rate = rates[k % 4], burst = 1 + k % 5, cost = 1 + random_next(&random) % burst;
-        struct limit_ask a = ask_of(hash_mix(k + 1), rate, NS_PER_S, burst, cost);
+        struct limit_ask a =
+            ask_of(limit_fingerprint(hash_mix(k + 1)), rate, NS_PER_S, burst, cost);
         bool ours, theirs;
         now += random_next(&random) % (NS_PER_MS * 2);
         ours = limit_take(zone_of(state), &a, now);
@@ -414,7 +417,8 @@ static void take_part(struct crowd *c, unsigned who)
         unsigned k = (unsigned)(random_next(&random) % c->keys);
         stalled += now - last > STALL_NS ? now - last : 0;
         last = now; /* what comes after it nobody asks for */
-        struct limit_ask a = ask_of(hash_mix(k + 500), c->rate, NS_PER_S, c->burst, 1);
+        struct limit_ask a =
+            ask_of(limit_fingerprint(hash_mix(k + 500)), c->rate, NS_PER_S, c->burst, 1);
         if (limit_lease_take(&w, &a, now))
             atomic_fetch_add_explicit(&c->admitted[k], 1, memory_order_relaxed);
     }
