@@ -2,8 +2,6 @@
 """Concurrency limits against a service that gets slower the more calls it has at once: `servers` of them
 take their time, the others wait in line."""
 
-import http.server
-import socket
 import threading
 import time
 
@@ -11,20 +9,15 @@ import pytest
 
 from client import assert_problem
 from gateway import Gateway, plain_config, wait_for
+from service import Handler, Service
 
 SERVERS = 8
 WORK_S = 0.02
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def setup(self):
-        super().setup()
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
+class Worker(Handler):
     def answer(self):
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.take_body()
         service = self.server
         with service.lock:
             service.at_once += 1
@@ -35,36 +28,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
             else:
                 with service.servers:
                     time.sleep(service.work_s)
-            self.send_response(200)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"ok")
+            self.reply(200, b"ok")
         except OSError:
             pass
         finally:
             with service.lock:
                 service.at_once -= 1
 
-    do_GET = do_POST = answer
 
-    def log_message(self, *_):
-        pass
-
-
-class Service(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 512
-
+class Counter(Service):
     def __init__(self, servers=SERVERS):
-        super().__init__(("127.0.0.1", 0), Handler)
         self.servers, self.work_s = threading.Semaphore(servers), WORK_S
         self.gate, self.lock, self.at_once, self.most = threading.Event(), threading.Lock(), 0, 0
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        super().__init__(Worker)
 
     def stop(self):
         self.gate.set()
-        self.shutdown()
-        self.server_close()
+        super().stop()
 
 
 def config_for(service, concurrency, deadline="5s", workers=1):
@@ -83,7 +63,7 @@ def start():
     closing = []
 
     def start(concurrency, servers=SERVERS, **more):
-        service = Service(servers)
+        service = Counter(servers)
         gateway = Gateway(base=config_for(service, concurrency, **more))
         closing.append((gateway, service))
         return gateway.start(), service

@@ -2,14 +2,12 @@
 """The rate limit service (RLS v3): asked by another implementation of gRPC, and by a real Envoy."""
 
 import copy
-import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 import pytest
@@ -17,6 +15,7 @@ import pytest
 from client import Client, assert_problem
 from gateway import ROOT, Gateway, free_port, plain_config, wait_for
 from redis_server import RedisServer
+from service import Handler, Service
 
 grpc = pytest.importorskip("grpc")
 pytest.importorskip("google.protobuf")
@@ -345,17 +344,9 @@ def test_bad_rules(service, bad, text):
 ENVOY = os.environ.get("RUSHGATE_ENVOY") or shutil.which("envoy")
 
 
-class Origin(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *_):
-        pass
+class Origin(Handler):
+    def answer(self):
+        self.reply(200, b"ok")
 
 
 def cluster(name, port, http2=False):
@@ -399,8 +390,7 @@ def envoy_config(port, origin_port, rls_port):
 @pytest.mark.skipif(not ENVOY, reason="no envoy in PATH or RUSHGATE_ENVOY")
 def test_envoy_refuses_beyond_the_rate(service):
     gateway, asker = service
-    origin = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Origin)
-    threading.Thread(target=origin.serve_forever, args=(0.05,), daemon=True).start()
+    origin = Service(Origin)
     port = free_port()
     file = gateway.path("envoy.json")
     with open(file, "w") as f:
@@ -433,5 +423,4 @@ def test_envoy_refuses_beyond_the_rate(service):
         except subprocess.TimeoutExpired:
             envoy.kill()
             envoy.wait()
-        origin.shutdown()
-        origin.server_close()
+        origin.stop()

@@ -1,62 +1,38 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A/B splits, end to end: two services, who gets which, what is told, what is counted."""
 
-import http.server
 import json
 import re
-import socket
 import threading
 import time
 
 import pytest
 
 from gateway import SHORT, base_config, plain_config, wait_for
+from service import Handler, Service
 
 BUYERS = 100 if SHORT else 300
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Teller(Handler):
     """Answers with its name and the headers that arrived; /fail 500, /slow late."""
 
-    protocol_version = "HTTP/1.1"
-
-    def setup(self):
-        super().setup()
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
     def answer(self):
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.take_body()
         body = json.dumps({"name": self.server.name, "headers": self.headers.items()}).encode()
         time.sleep(self.server.delay)
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Test-Group", "of the service")
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_POST = answer
-
-    def log_message(self, *_):
-        pass
+        self.reply(self.server.status, body, X_Test_Group="of the service")
 
 
-class Service(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
-
+class Named(Service):
     def __init__(self, name):
-        super().__init__(("127.0.0.1", 0), Handler)
         self.name, self.status, self.delay = name, 200, 0
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    def stop(self):
-        self.shutdown()
-        self.server_close()
+        super().__init__(Teller)
 
 
 @pytest.fixture
 def services():
-    both = Service("old"), Service("new")
+    both = Named("old"), Named("new")
     yield both
     for s in both:
         s.stop()

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Plain HTTP/1.1 upstreams: pooled connections, headers passed on as they should be."""
 
-import http.server
 import socket
 import threading
 import time
@@ -10,19 +9,17 @@ import pytest
 
 from client import assert_problem
 from gateway import Gateway, plain_config, wait_for
+from service import Handler, Service
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class Echo(Handler):
     def setup(self):
         super().setup()
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self.server.lock:
             self.server.connections += 1
 
     def answer(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.take_body()
         if self.headers.get("Transfer-Encoding"):
             body = b"?"
         self.server.seen.append((self.command, self.path, dict(self.headers.items()), body))
@@ -55,24 +52,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(reply)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = answer
 
-    def log_message(self, *_):
-        pass
-
-
-class Upstream(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
-
-    def __init__(self, name="up"):
-        super().__init__(("127.0.0.1", 0), Handler)
+class Upstream(Service):
+    def __init__(self, name="up", port=0):
         self.name, self.connections, self.seen, self.lock = name, 0, [], threading.Lock()
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    def stop(self):
-        self.shutdown()
-        self.server_close()
+        super().__init__(Echo, port)
 
 
 def config_for(*upstreams, **settings):
@@ -223,12 +207,7 @@ def test_stale_pooled_connection(make_gateway):
     gateway = make_gateway(base=config_for(upstream)).start()
     assert gateway.client.get("/up/1x").status == 200
     upstream.stop()
-    port = upstream.server_port
-    http.server.ThreadingHTTPServer.allow_reuse_address = True
-    second = Upstream.__new__(Upstream)
-    http.server.ThreadingHTTPServer.__init__(second, ("127.0.0.1", port), Handler)
-    second.name, second.connections, second.seen, second.lock = "two", 0, [], threading.Lock()
-    threading.Thread(target=second.serve_forever, args=(0.05,), daemon=True).start()
+    second = Upstream("two", upstream.server_port)
     wait_for(lambda: gateway.client.get("/up/1x").status == 200, "the second upstream")
     second.stop()
 
