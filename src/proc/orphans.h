@@ -5,7 +5,8 @@
  * ("PIDFILE.children"): boot id, then a line "kind pid starttime" each. A process is one of ours
  * only if the boot is the same and /proc/PID/stat names the same start time; it is then signalled
  * through a pidfd that was opened before that check, so that the number cannot change its meaning
- * in between.
+ * in between. A child does nothing before it is on the list (supervise.c), and ends if its master
+ * does before that.
  */
 #ifndef PROC_ORPHANS_H
 #define PROC_ORPHANS_H

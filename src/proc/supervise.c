@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -299,10 +300,41 @@ static void restart_cb(struct loop_timer *t)
     spawn(CONTAINER_OF(t, struct supervised, restart));
 }
 
+/* The channel, and the pipe by which a child hears that it is on the list. 0 or -errno. */
+static int open_ends(int channel[2], int listed[2])
+{
+    int rc = pipe2(listed, O_CLOEXEC) < 0 ? -errno : 0;
+
+    if (rc < 0)
+        return rc;
+    rc = channel_pair(channel);
+    if (rc < 0) {
+        close(listed[0]);
+        close(listed[1]);
+    }
+    return rc;
+}
+
+/* In the child. Whoever comes after a master that was killed ends those on its list: a child that
+ * the list does not have yet must not outlive its master. */
+static void await_list(const int listed[2])
+{
+    char byte;
+    ssize_t n;
+
+    close(listed[1]);
+    do
+        n = read(listed[0], &byte, 1);
+    while (n < 0 && errno == EINTR);
+    if (n != 1)
+        _exit(0);
+    close(listed[0]);
+}
+
 static void spawn(struct supervised *s)
 {
     struct slot *slot = slot_of(s);
-    int fds[2], rc = channel_pair(fds);
+    int fds[2], listed[2], rc = open_ends(fds, listed);
     char name[32];
 
     slot_claim(slot, bank_current(s->m->banks).generation, clock_real_ns());
@@ -312,13 +344,17 @@ static void spawn(struct supervised *s)
     s->ready = s->reopen_due = s->adopted_process = s->commanded = false;
     s->adopted = s->refused = 0;
     s->pid = rc < 0 ? -1 : fork();
-    if (s->pid == 0)
+    if (s->pid == 0) {
+        await_list(listed);
         run_child(s, fds[1]);
+    }
     if (s->pid < 0) {
         log_error("cannot start %s: %s", child_name(s, name), strerror(rc < 0 ? -rc : errno));
         if (rc == 0) {
             close(fds[0]);
             close(fds[1]);
+            close(listed[0]);
+            close(listed[1]);
         }
         s->pid = 0;
         s->failures +=
@@ -331,6 +367,10 @@ static void spawn(struct supervised *s)
     atomic_store_explicit(&slot->pid, (uint32_t)s->pid, memory_order_relaxed);
     watch(s);
     supervise_record(s->m);
+    if (write(listed[1], "", 1) != 1)
+        log_debug("slot %u has ended already", s->slot);
+    close(listed[0]);
+    close(listed[1]);
 }
 
 static void log_end(const struct supervised *s, int status)
