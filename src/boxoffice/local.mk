@@ -50,6 +50,7 @@ tests_unit_boxoffice_test_kill_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_boxoffice_test_kill_LDADD = $(BOXOFFICE_LIBS) $(UNIT_LIBS)
 BOXOFFICE_TESTS += tests/unit/boxoffice/test_service
 tests_unit_boxoffice_test_service_SOURCES = tests/unit/boxoffice/test_service.c tests/unit/boxoffice/fixture.h \
+	tests/unit/boxoffice/service_rig.c tests/unit/boxoffice/service_rig.h \
 	tests/unit/boxoffice/fault_vfs.c tests/unit/boxoffice/fault_vfs.h
 tests_unit_boxoffice_test_service_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_boxoffice_test_service_LDADD = $(BOXOFFICE_LIBS) $(UNIT_LIBS)
