@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A request's time in the open loop, and whose it is:
+ *
+ *   due ---- sent ---------------------------- arrived ---- read
+ *       late      away: network and server             unread
+ *
+ * `late` and `unread` are times in which this program had no core or was behind with its own work;
+ * on a machine that it shares with the server they are part of what it measures. When each answer
+ * arrived the kernel notes (SO_TIMESTAMPNS). A request that is due while every connection waits for
+ * an answer is late, too, but by the server's doing: `crowded` counts those apart.
+ */
 #include "bench.h"
 
 #include <errno.h>
@@ -29,7 +40,7 @@ struct conn {
     struct event *ev; /* owned */
     int fd;
     bool busy;
-    uint64_t intended_ns;
+    uint64_t intended_ns, sent_ns;
     http_parser parser;
     char *request; /* owned; the bench's template with this request's numbers */
 };
@@ -49,8 +60,10 @@ struct bench {
     uint64_t number; /* of the next request */
     uint64_t begin_ns, end_ns, gap_ns;
     uint64_t sent, answered, created_n, failed, reconnects;
+    uint64_t crowded;   /* sent late because no connection was idle */
+    uint64_t unread_ns; /* how long ago what is being read arrived */
     unsigned busy;
-    struct latency latency;
+    struct latency latency, late, away, unread;
 };
 
 static void conn_readable(evutil_socket_t fd, short what, void *arg);
@@ -89,14 +102,18 @@ static void put_number(char *at, uint64_t v)
         at[i] = (char)('0' + v % 10);
 }
 
-static void conn_send(struct conn *c, uint64_t intended_ns)
+static void conn_send(struct conn *c, uint64_t intended_ns, uint64_t now_ns)
 {
     struct bench *b = c->b;
     uint64_t number = b->number++;
 
+    if (b->o->open_loop)
+        latency_record(&b->late, now_ns - intended_ns);
+
     put_number(c->request + b->user_at, number);
     put_number(c->request + b->key_at, number);
     c->intended_ns = intended_ns;
+    c->sent_ns = now_ns;
     c->busy = true;
     b->busy++;
     b->sent++;
@@ -111,6 +128,7 @@ static int on_complete(http_parser *p)
 {
     struct conn *c = p->data;
     struct bench *b = c->b;
+    uint64_t now = clock_mono_ns(), away = now - c->sent_ns;
 
     b->answered++;
     b->busy--;
@@ -119,7 +137,9 @@ static int on_complete(http_parser *p)
         b->created_n++;
     else
         b->failed++;
-    latency_record(&b->latency, clock_mono_ns() - c->intended_ns);
+    latency_record(&b->latency, now - c->intended_ns);
+    latency_record(&b->away, away > b->unread_ns ? away - b->unread_ns : 0);
+    latency_record(&b->unread, b->unread_ns);
     return 0;
 }
 
@@ -128,12 +148,15 @@ static const http_parser_settings settings = {.on_message_complete = on_complete
 static void conn_open(struct conn *c)
 {
     struct bench *b = c->b;
+    int on = 1;
 
     c->fd = socket(b->wire.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (c->fd < 0 ||
         connect(c->fd, (const struct sockaddr *)&b->wire.address, b->wire.address_n) != 0)
         die("%s:%s: %s", b->o->host, b->o->port, strerror(errno));
     evutil_make_socket_nonblocking(c->fd);
+    if (b->o->open_loop)
+        (void)setsockopt(c->fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
     http_parser_init(&c->parser, HTTP_RESPONSE);
     c->parser.data = c;
     c->ev = event_new(b->loop.base, c->fd, EV_READ | EV_PERSIST, conn_readable, c);
@@ -155,12 +178,40 @@ static void conn_next(struct conn *c)
 
     if (now >= b->end_ns)
         return;
-    if (!b->o->open_loop)
-        conn_send(c, now);
-    else if (due_ns(b, b->number) <= now)
-        conn_send(c, due_ns(b, b->number));
-    else
+    if (!b->o->open_loop) {
+        conn_send(c, now, now);
+    } else if (due_ns(b, b->number) <= now) {
+        b->crowded += list_empty(&b->idle);
+        conn_send(c, due_ns(b, b->number), now);
+    } else {
         list_add_head(&b->idle, &c->node);
+    }
+}
+
+/* recv, and how long ago the last of it arrived; closed loop: without. */
+static ssize_t receive(struct bench *b, int fd, char *in, size_t n)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct timespec))];
+    struct iovec iov = {in, n};
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    const struct cmsghdr *h;
+    struct timespec at;
+    uint64_t now, arrived;
+    ssize_t got;
+
+    b->unread_ns = 0;
+    if (!b->o->open_loop)
+        return recv(fd, in, n, 0);
+    got = recvmsg(fd, &m, 0);
+    h = got > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    if (h == NULL || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_TIMESTAMPNS)
+        return got;
+    memcpy(&at, CMSG_DATA(h), sizeof at);
+    arrived = (uint64_t)at.tv_sec * NS_PER_S + (uint64_t)at.tv_nsec;
+    now = clock_real_ns();
+    b->unread_ns = now > arrived ? now - arrived : 0;
+    return got;
 }
 
 static void conn_readable(evutil_socket_t fd, short what, void *arg)
@@ -168,7 +219,7 @@ static void conn_readable(evutil_socket_t fd, short what, void *arg)
     struct conn *c = arg;
     struct bench *b = c->b;
     char in[8192];
-    ssize_t n = recv(fd, in, sizeof in, 0);
+    ssize_t n = receive(b, fd, in, sizeof in);
     bool was_busy = c->busy;
 
     (void)what;
@@ -206,7 +257,7 @@ static void timer_cb(evutil_socket_t fd, short what, void *arg)
     while (b->o->open_loop && now < b->end_ns && due_ns(b, b->number) <= now &&
            (it = list_first(&b->idle)) != NULL) {
         list_del(it);
-        conn_send(CONTAINER_OF(it, struct conn, node), due_ns(b, b->number));
+        conn_send(CONTAINER_OF(it, struct conn, node), due_ns(b, b->number), clock_mono_ns());
     }
     /* With no connection idle, requests that are due are sent as answers arrive. */
     next = b->o->open_loop && due_ns(b, b->number) > now ? due_ns(b, b->number) : now + NS_PER_MS;
@@ -279,6 +330,32 @@ static void bench_fini(struct bench *b)
     loop_fini(&b->loop);
 }
 
+static void report_quantiles(json_t *obj, const char *name, const struct latency *l)
+{
+    static const struct {
+        const char *name;
+        double q;
+    } of[] = {{"p50", 0.5}, {"p99", 0.99}};
+    char key[32];
+
+    for (unsigned i = 0; i < sizeof of / sizeof *of; i++) {
+        snprintf(key, sizeof key, "%s_%s_ms", name, of[i].name);
+        json_object_set_new(obj, key, json_real(latency_quantile_ms(l, of[i].q)));
+    }
+}
+
+static void report_open_loop(const struct bench *b, json_t *obj)
+{
+    printf("p99 of sending late %.3f ms, away %.3f ms, unread %.3f ms; %llu waited for a "
+           "connection\n",
+           latency_quantile_ms(&b->late, 0.99), latency_quantile_ms(&b->away, 0.99),
+           latency_quantile_ms(&b->unread, 0.99), (unsigned long long)b->crowded);
+    report_quantiles(obj, "late", &b->late);
+    report_quantiles(obj, "away", &b->away);
+    report_quantiles(obj, "unread", &b->unread);
+    json_object_set_new(obj, "crowded", json_integer((json_int_t)b->crowded));
+}
+
 static int bench_report(const struct bench *b, double seconds, double server_s, double client_s)
 {
     double n = b->answered > 0 ? (double)b->answered : 1;
@@ -301,6 +378,8 @@ static int bench_report(const struct bench *b, double seconds, double server_s, 
     json_object_set_new(obj, "p99_ms", json_real(latency_quantile_ms(&b->latency, 0.99)));
     json_object_set_new(obj, "server_cpu_us", json_real(server_s / n * 1e6));
     json_object_set_new(obj, "client_cpu_us", json_real(client_s / n * 1e6));
+    if (b->o->open_loop)
+        report_open_loop(b, obj);
     if (b->o->json) {
         json_dumpf(obj, stdout, JSON_REAL_PRECISION(10));
         putchar('\n');

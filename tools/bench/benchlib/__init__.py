@@ -21,6 +21,7 @@ ones expected (load.py checks the counts of statuses of every run).
     load.py       wrk, h2load, stampede, and a client that sends a fixed number of requests
     counting.py   instructions and allocations by callgrind, system calls by strace
     hold.py       a child that holds idle connections
+    waker.py      a child that only sleeps and wakes: the machine's own lateness
     measure.py    the context of a scenario; alternation, medians, spread
     judge.py      rows and verdicts
     machine.py    processor, disk, versions

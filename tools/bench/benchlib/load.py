@@ -23,6 +23,11 @@ class Load:
     generator: float = 0.0  # processors it used itself
     p50_ms: float | None = None
     p99_ms: float | None = None
+    # Open loop: parts of a request's time. Those of the generator, which shares the cores: from when it
+    # was due until it was sent, and from when its answer arrived until it was read; the rest between.
+    late_p99_ms: float | None = None
+    unread_p99_ms: float | None = None
+    away_p99_ms: float | None = None
 
     @property
     def per_s(self):
@@ -159,8 +164,9 @@ def stampede(ctx, ours, event="bench", rate=None, connections=None, seconds=None
     if got["failed"] or got["reconnects"] or not got["created"]:
         raise RuntimeError(f"purchases failed: {out}")
     return Load(
-        got["created"], got["created"] / got["purchases_per_s"], generator, got["p50_ms"], got["p99_ms"]
-    )
+        got["created"], got["created"] / got["purchases_per_s"], generator, got["p50_ms"], got["p99_ms"],
+        *(got.get(f"{part}_p99_ms") for part in ("late", "unread", "away")),
+    )  # fmt: skip
 
 
 # ---- a fixed number of requests -------------------------------------------------------------------

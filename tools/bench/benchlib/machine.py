@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from . import gateway, peers
+from . import gateway, peers, processes
 
 
 def first(path, pattern, default="unknown"):
@@ -37,6 +37,11 @@ def fdatasync_ms(where):
 def file_system(path):
     out = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True).stdout
     return out.strip() or "unknown"
+
+
+def stolen_s():
+    """Processor time that the machine wanted and its host gave to others, since it was started."""
+    return int(first("/proc/stat", r"^cpu +(?:\d+ ){7}(\d+)", "0")) / processes.TICK
 
 
 def commit():

@@ -120,7 +120,8 @@ class Context:
     # ---- comparison ----
 
     def compare(self, ours, peers, figures=(CPU,), case="", pairs=None, least_pairs=0, note="", **fields):
-        """A row for each figure and peer; with no peer a row of ours alone. `fields` go into each row.
+        """A row for each figure and peer; with no peer a row of ours alone. `fields` go into each row, but a
+        target only into the first.
         least_pairs: where the usual number hides what is looked for."""
         self.warm([*peers, ours])
         pairs = pairs or (self.pairs if self.pairs_chosen else max(self.pairs, least_pairs))
@@ -129,11 +130,15 @@ class Context:
         mine = [r[-1] for r in rounds]
         for figure in figures:
             common = {"case": case, "unit": figure.unit, "pairs": len(rounds), **fields, **side("ours", figure, mine)}
+            first = figure is figures[0]
+            if not first:
+                common.pop("target", None)
             for i, peer in enumerate(peers):
                 theirs = [r[i] for r in rounds]
                 each = judge.ratios([figure.of(r) for r in theirs], [figure.of(r) for r in mine], figure.better)
                 middle, low, high = judge.spread(each)
-                first = figure is figures[0]
+                if i > 0:
+                    common.pop("target", None)
                 more = {"target": peer.target if first else None, "note": peer.note or note}
                 if first and floor is not None and peer.target is not None:
                     more.update(beside_floor(figure, peer.label, theirs, [r[floor] for r in rounds], mine))
