@@ -146,7 +146,7 @@ void closed_sent(const struct gate_request *q)
     const struct gate_context *ctx = &q->gate->ctx;
 
     if (q->idempotency_key.n > 0 && ctx->sent != NULL)
-        sent_add(ctx->sent, q->idempotency_key, loop_now(ctx->loop));
+        sent_add(ctx->sent, q->key_hash, loop_now(ctx->loop));
 }
 
 /* --- the phase --- */
@@ -184,7 +184,7 @@ enum phase_verdict phase_closed(struct gate_request *q)
     if (q->closed == 0 || !closed_get(ctx->closed, q->closed, now_ns, &copy, &a) ||
         !sent_is_complete(ctx->sent, now_ns))
         return PHASE_NEXT;
-    if (sent_has(ctx->sent, q->idempotency_key, now_ns)) {
+    if (sent_has(ctx->sent, q->key_hash, now_ns)) {
         count(q, METRIC_closed_passed);
         return PHASE_NEXT;
     }

@@ -4,6 +4,7 @@
  * presence and form are checked here; what it means is the service's to decide.
  */
 #include "gate/request.h"
+#include "table/sent.h"
 
 #define KEY_MAX 255
 
@@ -18,12 +19,7 @@ static struct slice unquote(struct slice key)
 
 static bool key_ok(struct slice key)
 {
-    if (key.n == 0 || key.n > KEY_MAX)
-        return false;
-    for (size_t i = 0; i < key.n; i++)
-        if (key.p[i] <= ' ' || key.p[i] > '~')
-            return false;
-    return true;
+    return key.n > 0 && key.n <= KEY_MAX && slice_ascii(key, '!', 0x7f);
 }
 
 enum phase_verdict phase_idempotency(struct gate_request *q)
@@ -44,5 +40,7 @@ enum phase_verdict phase_idempotency(struct gate_request *q)
         return gate_refuse(
             q, 400, "idempotency-key-invalid",
             SLICE_LIT("Idempotency-Key must hold 1 to 255 visible ASCII characters."));
+    if (q->gate->ctx.sent != NULL)
+        q->key_hash = sent_hash(q->gate->ctx.sent, q->idempotency_key);
     return PHASE_NEXT;
 }

@@ -144,6 +144,7 @@ struct gate_request {
         h_user_agent, h_content_type, h_forwarded_for;
     struct slice identity; /* believed; "" nobody */
     struct slice idempotency_key;
+    uint64_t key_hash;          /* of idempotency_key, for the sent zone */
     struct slice request_id;    /* theirs or ours, set before the first phase */
     struct slice traceparent;   /* by trace_parent; "" before */
     struct slice limit_headers; /* header lines about rate limits, of any answer; in the arena */

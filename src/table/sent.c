@@ -35,9 +35,17 @@ static uint64_t bits_of(uint64_t hash)
 
 static _Atomic uint64_t *word_at(const struct sent_zone *z, uint64_t hash, uint32_t epoch)
 {
-    uint64_t i = hash >> (64 - z->word_bits) | (uint64_t)(epoch & 1) << z->word_bits;
+    uint64_t i = hash >> (64 - z->word_bits) << 1 | (epoch & 1);
 
     return (_Atomic uint64_t *)&z->word[i];
+}
+
+uint64_t sent_hash(const struct sent_zone *z, struct slice key)
+{
+    uint64_t hash = hash64(key, z->seed);
+
+    __builtin_prefetch((const void *)word_at(z, hash, 0), 1);
+    return hash;
 }
 
 /*
@@ -45,9 +53,9 @@ static _Atomic uint64_t *word_at(const struct sent_zone *z, uint64_t hash, uint3
  * call leaves by a system call after this, and whoever asks again does so because of what became of
  * that call. Both find the bit through the kernel's own ordering; release and acquire say so.
  */
-void sent_add(struct sent_zone *z, struct slice key, uint64_t now_ns)
+void sent_add(struct sent_zone *z, uint64_t hash, uint64_t now_ns)
 {
-    uint64_t hash = hash64(key, z->seed), bits = bits_of(hash), seen;
+    uint64_t bits = bits_of(hash), seen;
     uint32_t epoch = epoch_at(z, now_ns);
     _Atomic uint64_t *word = word_at(z, hash, epoch);
 
@@ -61,9 +69,9 @@ void sent_add(struct sent_zone *z, struct slice key, uint64_t now_ns)
         atomic_fetch_or_explicit(word, bits, memory_order_release);
 }
 
-bool sent_has(const struct sent_zone *z, struct slice key, uint64_t now_ns)
+bool sent_has(const struct sent_zone *z, uint64_t hash, uint64_t now_ns)
 {
-    uint64_t hash = hash64(key, z->seed), bits = bits_of(hash);
+    uint64_t bits = bits_of(hash);
     uint32_t epoch = epoch_at(z, now_ns);
 
     for (uint32_t e = epoch - 1; e <= epoch; e++) {

@@ -7,9 +7,12 @@
  * was not passed on before. This is a set that never denies a key it was given: a register-blocked
  * Bloom filter, one word a key, in two generations by time.
  *
- *   header | seed, since, period | array of even epochs: 2^n words | array of odd epochs: 2^n words
+ *   header | seed, since, period | 2^n pairs: word of even epochs, word of odd epochs
  *
  *   word:  { epoch : 32, filter : 32 }          epoch = 1 + (now - since) / period
+ *
+ * Both words that a key can be in lie side by side, because a look is a cache line that nobody has
+ * read for long: sent_hash, early in a request, fetches it while the rest is decided.
  *
  *        even |  .. 4 ..           |  .. 6 ..           |
  *        odd            |  .. 5 ..           |  .. 7 .. |
@@ -42,7 +45,7 @@
 #include "base/slice.h"
 #include "shm/zone.h"
 
-#define SENT_LAYOUT 1u
+#define SENT_LAYOUT 2u
 
 struct sent_zone {
     struct zone_header head;
@@ -59,13 +62,15 @@ size_t sent_zone_size(uint32_t word_bits);
 void sent_zone_init(struct sent_zone *z, uint32_t word_bits, uint64_t seed, uint64_t period_ns,
                     uint64_t now_ns);
 
+/* What the functions below take for a key; begins to fetch its words. */
+uint64_t sent_hash(const struct sent_zone *z, struct slice key);
 /*
  * The key has been, or is about to be, passed on. now_ns: CLOCK_MONOTONIC; the period is counted
  * from it, so a clock read that lies back by so much is remembered for so much less.
  */
-void sent_add(struct sent_zone *z, struct slice key, uint64_t now_ns);
+void sent_add(struct sent_zone *z, uint64_t hash, uint64_t now_ns);
 /* False: it was not passed on within the last period, by anyone who uses the zone. */
-bool sent_has(const struct sent_zone *z, struct slice key, uint64_t now_ns);
+bool sent_has(const struct sent_zone *z, uint64_t hash, uint64_t now_ns);
 /* Is the zone a period old, so that what sent_has denies holds? */
 bool sent_is_complete(const struct sent_zone *z, uint64_t now_ns);
 

@@ -110,12 +110,12 @@ static bool opened(void *memory, bool finished)
 
 static bool has(const struct sent_zone *z, unsigned k, uint64_t now_ns)
 {
-    return sent_has(z, slice_of((const char *)&k, sizeof k), now_ns);
+    return sent_has(z, sent_hash(z, slice_of((const char *)&k, sizeof k)), now_ns);
 }
 
 static void add(struct sent_zone *z, unsigned k, uint64_t now_ns)
 {
-    sent_add(z, slice_of((const char *)&k, sizeof k), now_ns);
+    sent_add(z, sent_hash(z, slice_of((const char *)&k, sizeof k)), now_ns);
 }
 
 static void keys_before(void *memory)

@@ -253,14 +253,14 @@ static void add(struct sent_zone *z, uint64_t k, uint64_t now_ns)
 {
     char text[32];
 
-    sent_add(z, key_of(text, k), now_ns);
+    sent_add(z, sent_hash(z, key_of(text, k)), now_ns);
 }
 
 static bool has(const struct sent_zone *z, uint64_t k, uint64_t now_ns)
 {
     char text[32];
 
-    return sent_has(z, key_of(text, k), now_ns);
+    return sent_has(z, sent_hash(z, key_of(text, k)), now_ns);
 }
 
 static unsigned found(const struct sent_zone *z, uint64_t from, uint64_t n, uint64_t now_ns)
