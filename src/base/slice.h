@@ -48,6 +48,9 @@ bool slice_eq_nocase(struct slice a, struct slice b);
 /* Without leading and trailing spaces and tabs. */
 struct slice slice_trim(struct slice s);
 
+/* Is every byte one of `low` (at most 0x7f) to 0x7e, and none of them `except`? Eight at a time. */
+bool slice_ascii(struct slice s, unsigned char low, unsigned char except);
+
 /* Index of c, or s.n when there is none. */
 size_t slice_find(struct slice s, char c);
 

@@ -10,12 +10,7 @@
 
 static bool identity_ok(struct slice id)
 {
-    if (id.n > IDENTITY_MAX)
-        return false;
-    for (size_t i = 0; i < id.n; i++)
-        if (id.p[i] <= ' ' || id.p[i] > '~')
-            return false;
-    return true;
+    return id.n <= IDENTITY_MAX && slice_ascii(id, '!', 0x7f);
 }
 
 enum phase_verdict phase_identity(struct gate_request *q)

@@ -69,27 +69,6 @@ static int on_url(http_parser *p, const char *at, size_t n)
     return 0;
 }
 
-static int on_field(http_parser *p, const char *at, size_t n)
-{
-    struct head *h = p->data;
-
-    if (h->headers_n == h->headers_cap)
-        return 1;
-    h->headers[h->headers_n++] = (struct http_header){.name = {at, n}, .value = {at + n, 0}};
-    return 0;
-}
-
-static int on_value(http_parser *p, const char *at, size_t n)
-{
-    struct head *h = p->data;
-
-    /* Lines were checked one by one: each name has one value in one piece. */
-    if (h->headers_n == 0)
-        return 1;
-    h->headers[h->headers_n - 1].value = slice_trim(slice_of(at, n));
-    return 0;
-}
-
 /* 1 tells the parser that no body follows: bodies are not its business here. */
 static int on_complete(http_parser *p)
 {
@@ -107,28 +86,58 @@ static int on_complete(http_parser *p)
 
 static const http_parser_settings settings = {
     .on_url = on_url,
-    .on_header_field = on_field,
-    .on_header_value = on_value,
     .on_headers_complete = on_complete,
 };
 
+/*
+ * Does the parser have to see a field with such a long name? It looks at five: upgrade, connection,
+ * content-length, proxy-connection, transfer-encoding. To all others it would do what lint_field
+ * has done, byte by byte, at a third of what a request costs here.
+ */
+static bool frames(size_t name_n)
+{
+    return name_n == 7 || name_n == 10 || name_n == 14 || name_n == 16 || name_n == 17;
+}
+
+/* Lines were checked one by one: each has a colon, and one value in one piece. False: too many. */
+static bool add_field(struct head *h, const char *p, size_t name_n, size_t line_n)
+{
+    if (h->headers_n == h->headers_cap)
+        return false;
+    h->headers[h->headers_n++] = (struct http_header){
+        .name = {p, name_n}, .value = slice_trim(slice_of(p + name_n + 1, line_n - name_n - 1))};
+    return true;
+}
+
+/* p[0..n) is whole lines, CR LF at their ends, of which the last is empty. */
 static enum http_fault run_parser(struct head *h, enum http_parser_type type, const char *p,
                                   size_t n)
 {
+    const char *end = p + n;
     http_parser parser;
 
     h->headers_n = 0;
     h->minor = UINT8_MAX;
     http_parser_init(&parser, type);
     parser.data = h;
-    http_parser_execute(&parser, &settings, p, n);
+    for (const char *next; p < end; p = next) {
+        const char *lf = memchr(p, '\n', (size_t)(end - p));
+        size_t line_n = (size_t)(lf - p) - 1, name_n = 0;
+        next = lf + 1;
+        if (line_n > 0 && n != (size_t)(end - p)) {
+            name_n = slice_find(slice_of(p, line_n), ':');
+            if (!add_field(h, p, name_n, line_n))
+                return FAULT_HEADERS_MANY;
+            if (!frames(name_n))
+                continue;
+        }
+        http_parser_execute(&parser, &settings, p, (size_t)(next - p));
+    }
     if (h->minor != UINT8_MAX)
         return FAULT_NONE;
     switch (HTTP_PARSER_ERRNO(&parser)) {
     case HPE_INVALID_URL:
         return FAULT_TARGET;
-    case HPE_CB_header_field:
-        return FAULT_HEADERS_MANY;
     case HPE_HEADER_OVERFLOW:
         return FAULT_HEADERS_BIG;
     case HPE_INVALID_CONTENT_LENGTH:

@@ -4,8 +4,8 @@
  *
  *   head_scan   as bytes arrive: finds the lines, checks each once (lint.h), stops at the empty
  * line. Bytes are never looked at twice, so a peer that sends one at a time costs no more.
- *   head_parse  once, over the complete head: http-parser takes it apart, then the headers that
- * frame the message are judged together.
+ *   head_parse  once, over the complete head: http-parser reads the start line and the fields that
+ * frame the message, all fields are noted, and those that frame are judged together.
  *
  * The parser lives on the stack of head_parse: an idle connection keeps none.
  */

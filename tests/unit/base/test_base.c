@@ -153,9 +153,29 @@ static void test_iso8601(void **state)
     assert_string_equal(out, "2025-11-03T12:00:00Z");
 }
 
+/* Against one byte after the other: every byte at every place of runs up to three words long. */
+static void test_ascii(void **state)
+{
+    static const unsigned char rules[][2] = {{' ', 0x7f}, {'!', '#'}, {'!', 0x7f}, {'!', '~'}};
+    char text[24];
+
+    (void)state;
+    for (unsigned r = 0; r < sizeof rules / sizeof rules[0]; r++)
+        for (size_t n = 0; n <= sizeof text; n++)
+            for (unsigned c = 0; n > 0 ? c < 256 * n : c < 1; c++) {
+                bool want =
+                    n == 0 || (c / n >= rules[r][0] && c / n < 0x7f && c / n != rules[r][1]);
+                memset(text, 'a', sizeof text);
+                if (n > 0)
+                    text[c % n] = (char)(c / n);
+                assert_int_equal(slice_ascii(slice_of(text, n), rules[r][0], rules[r][1]), want);
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ascii),
         cmocka_unit_test(test_decimal),
         cmocka_unit_test(test_numbers_as_text),
         cmocka_unit_test(test_json_string_places),
