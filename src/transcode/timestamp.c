@@ -123,26 +123,32 @@ bool timestamp_parse(struct slice s, int64_t *seconds, int32_t *nanos)
     return *seconds >= SECOND_MIN && *seconds <= SECOND_MAX;
 }
 
-static char *put_digits(char *p, unsigned n, int v)
+static char *put2(char *p, unsigned v)
 {
-    for (unsigned i = n; i > 0; i--) {
-        p[i - 1] = (char)('0' + v % 10);
-        v /= 10;
-    }
-    return p + n;
+    p[0] = (char)('0' + v / 10);
+    p[1] = (char)('0' + v % 10);
+    return p + 2;
+}
+
+static char *put3(char *p, unsigned v)
+{
+    *p = (char)('0' + v / 100);
+    return put2(p + 1, v % 100);
 }
 
 /* None, three, six or nine places. */
 static char *put_fraction(char *p, int32_t nanos)
 {
+    unsigned ns = (unsigned)nanos;
+
     if (nanos == 0)
         return p;
     *p++ = '.';
-    if (nanos % 1000000 == 0)
-        return put_digits(p, 3, nanos / 1000000);
-    if (nanos % 1000 == 0)
-        return put_digits(p, 6, nanos / 1000);
-    return put_digits(p, 9, nanos);
+    p = put3(p, ns / 1000000);
+    if (ns % 1000000 == 0)
+        return p;
+    p = put3(p, ns / 1000 % 1000);
+    return ns % 1000 == 0 ? p : put3(p, ns % 1000);
 }
 
 bool timestamp_print(struct buf *b, int64_t seconds, int32_t nanos)
@@ -160,17 +166,17 @@ bool timestamp_print(struct buf *b, int64_t seconds, int32_t nanos)
     date_of(days, &year, &month, &day);
     p = b->p + b->n;
     *p++ = '"';
-    p = put_digits(p, 4, year);
+    p = put2(put2(p, (unsigned)year / 100), (unsigned)year % 100);
     *p++ = '-';
-    p = put_digits(p, 2, month);
+    p = put2(p, (unsigned)month);
     *p++ = '-';
-    p = put_digits(p, 2, day);
+    p = put2(p, (unsigned)day);
     *p++ = 'T';
-    p = put_digits(p, 2, (int)(rest / 3600));
+    p = put2(p, (unsigned)rest / 3600);
     *p++ = ':';
-    p = put_digits(p, 2, (int)(rest / 60 % 60));
+    p = put2(p, (unsigned)rest / 60 % 60);
     *p++ = ':';
-    p = put_digits(p, 2, (int)(rest % 60));
+    p = put2(p, (unsigned)rest % 60);
     p = put_fraction(p, nanos);
     *p++ = 'Z';
     *p++ = '"';

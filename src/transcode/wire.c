@@ -42,7 +42,7 @@ static bool skip_plain(struct wire *w, unsigned type)
     }
 }
 
-bool wire_skip(struct wire *w, uint32_t number, unsigned type)
+bool wire_skip_slow(struct wire *w, uint32_t number, unsigned type)
 {
     uint32_t open[WIRE_GROUP_DEPTH];
     unsigned depth = 0;

@@ -130,7 +130,19 @@ static inline bool wire_tag(struct wire *w, uint32_t *number, unsigned *type)
     return true;
 }
 
+bool wire_skip_slow(struct wire *w, uint32_t number, unsigned type);
+
 /* Passes over the value of a field whose tag was just read; groups with all they hold. */
-bool wire_skip(struct wire *w, uint32_t number, unsigned type);
+static inline bool wire_skip(struct wire *w, uint32_t number, unsigned type)
+{
+    struct slice bytes;
+    uint64_t v;
+
+    if (type == WIRE_LEN)
+        return wire_bytes(w, &bytes);
+    if (type == WIRE_VARINT)
+        return wire_varint(w, &v);
+    return wire_skip_slow(w, number, type);
+}
 
 #endif
