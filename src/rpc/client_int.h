@@ -24,6 +24,7 @@
 #include "rpc/balance.h"
 #include "rpc/client.h"
 #include "rpc/h2.h"
+#include "rpc/hpack.h"
 #include "rpc/wire.h"
 
 #define CLIENT_FREE_EXCHANGES 4096u
@@ -76,8 +77,8 @@ struct rpc_conn {
     uint64_t pinged_ns; /* when the PING went that is not answered; 0: none is out */
     struct loop_timer connect_timer;
     struct loop_timer keepalive; /* armed while calls are in flight */
-    uint64_t meta_seen;          /* h2_nv_meta */
-    uint64_t timeout_ms; /* the last grpc-timeout sent: its like is taken from the HPACK table */
+    struct hpack hpack;          /* what the peer knows of our headers */
+    uint64_t timeout_ms; /* the last grpc-timeout sent: its like goes into the HPACK table */
 };
 
 struct rpc_exchange {
@@ -95,7 +96,6 @@ struct rpc_exchange {
     struct buf out; /* everything the request's slices point to */
     struct slice path, authority, body;
     size_t body_sent;
-    char timeout[WIRE_TIMEOUT_MAX];
     unsigned meta_n;
     struct rpc_meta meta[WIRE_META_MAX];
 
@@ -126,6 +126,8 @@ void exchange_destroy(struct rpc_exchange *x);
 bool exchange_load(struct rpc_exchange *x, const struct rpc_request *req);
 /* Opens a stream for it. 0 or an nghttp2 error. */
 int exchange_submit(struct rpc_exchange *x, struct rpc_conn *conn);
+/* The fields of its HEADERS, which leave now. */
+void exchange_headers(struct rpc_exchange *x, struct rpc_conn *conn, struct buf *block);
 void exchange_on_header(struct rpc_exchange *x, struct slice name, struct slice value);
 /* False: the reply became impossible to accept; the call has been told. */
 bool exchange_on_data(struct rpc_exchange *x, struct slice data);

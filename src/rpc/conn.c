@@ -170,6 +170,17 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8
     return h2_write_data(user, head, x->body.p + x->body_sent - n, n);
 }
 
+static bool headers(struct h2_conn *h2, int32_t stream, struct buf *block)
+{
+    struct rpc_exchange *x = nghttp2_session_get_stream_user_data(h2->session, stream);
+
+    if (x == NULL)
+        return false;
+    hpack_resized(&conn_of(h2)->hpack, buf_view(block));
+    exchange_headers(x, conn_of(h2), block);
+    return true;
+}
+
 static void set_callbacks(nghttp2_session_callbacks *cb)
 {
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
@@ -233,6 +244,7 @@ static void closed(struct h2_conn *h2)
     endpoint_lost(conn);
     fail_list(conn, &conn->active, true, h2->reason);
     fail_list(conn, &conn->queue, false, h2->reason);
+    hpack_fini(&conn->hpack);
     free(conn);
     c->conns--;
     client_leave(c);
@@ -289,6 +301,7 @@ static const struct h2_ops client_ops = {
     .callbacks = set_callbacks,
     .connected = connected,
     .fill = fill,
+    .headers = headers,
     .closed = closed,
 };
 

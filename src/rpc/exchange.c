@@ -115,20 +115,38 @@ static ssize_t read_body(nghttp2_session *session, int32_t stream, uint8_t *buf,
     return (ssize_t)n;
 }
 
-/*
- * The time left, for the peer. A value equal to the last one sent on this connection goes through
- * the HPACK table, so that a constant deadline costs a byte; others stay out of it.
- */
-static nghttp2_nv timeout_header(struct rpc_exchange *x, struct rpc_conn *conn)
+/* The time left, for the peer. A value equal to the last one sent on this connection goes into the
+ * HPACK table, so that a constant deadline costs a byte; others stay out of it. */
+static void put_timeout(struct rpc_exchange *x, struct rpc_conn *conn, struct buf *block)
 {
     uint64_t now = loop_now(x->client->loop);
     uint64_t left = x->due_ns > now ? x->due_ns - now : 1;
     uint64_t ms = (left + NS_PER_MS - 1) / NS_PER_MS;
     bool again = ms == conn->timeout_ms;
+    char text[WIRE_TIMEOUT_MAX];
+    struct slice value = slice_of(text, wire_timeout_format(text, left));
 
     conn->timeout_ms = ms;
-    return h2_nv(SLICE_LIT("grpc-timeout"),
-                 slice_of(x->timeout, wire_timeout_format(x->timeout, left)), again);
+    if (again)
+        hpack_again(&conn->hpack, block, SLICE_LIT("grpc-timeout"), value);
+    else
+        hpack_once(&conn->hpack, block, SLICE_LIT("grpc-timeout"), value);
+}
+
+void exchange_headers(struct rpc_exchange *x, struct rpc_conn *conn, struct buf *block)
+{
+    struct hpack *h = &conn->hpack;
+
+    hpack_static(block, HPACK_METHOD_POST);
+    hpack_static(block, HPACK_SCHEME_HTTP);
+    hpack_again(h, block, SLICE_LIT(":path"), x->path);
+    hpack_again(h, block, SLICE_LIT(":authority"), x->authority);
+    hpack_again(h, block, SLICE_LIT("te"), SLICE_LIT("trailers"));
+    hpack_again(h, block, SLICE_LIT("content-type"), SLICE_LIT("application/grpc"));
+    if (x->due_ns != 0)
+        put_timeout(x, conn, block);
+    for (unsigned i = 0; i < x->meta_n; i++)
+        hpack_once(h, block, x->meta[i].name, x->meta[i].value);
 }
 
 static void reply_reset(struct rpc_exchange *x)
@@ -145,23 +163,12 @@ static void reply_reset(struct rpc_exchange *x)
 
 int exchange_submit(struct rpc_exchange *x, struct rpc_conn *conn)
 {
-    nghttp2_nv nv[7 + WIRE_META_MAX];
-    size_t n = 0;
     nghttp2_data_provider body = {.source.ptr = x, .read_callback = read_body};
     int32_t stream;
 
-    nv[n++] = h2_nv(SLICE_LIT(":method"), SLICE_LIT("POST"), true);
-    nv[n++] = h2_nv(SLICE_LIT(":scheme"), SLICE_LIT("http"), true);
-    nv[n++] = h2_nv(SLICE_LIT(":path"), x->path, true);
-    nv[n++] = h2_nv(SLICE_LIT(":authority"), x->authority, true);
-    nv[n++] = h2_nv(SLICE_LIT("te"), SLICE_LIT("trailers"), true);
-    nv[n++] = h2_nv(SLICE_LIT("content-type"), SLICE_LIT("application/grpc"), true);
-    if (x->due_ns != 0)
-        nv[n++] = timeout_header(x, conn);
-    for (unsigned i = 0; i < x->meta_n; i++)
-        nv[n++] = h2_nv_meta(&conn->meta_seen, x->meta[i].name, x->meta[i].value);
     reply_reset(x);
-    stream = nghttp2_submit_request(conn->h2.session, NULL, nv, n, &body, x);
+    /* Without fields: exchange_headers has them. */
+    stream = nghttp2_submit_request(conn->h2.session, NULL, NULL, 0, &body, x);
     if (stream < 0)
         return stream;
     x->stream = stream;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "rpc/hpack.h"
 
 #define FRAME_HEAD 9u
 
@@ -27,6 +28,7 @@ void h2_io_fini(struct h2_io *io)
     free(io->read);
     io->read = NULL;
     buf_free(&io->write);
+    buf_free(&io->block);
     mem_fini(&io->mem);
 }
 
@@ -131,6 +133,29 @@ static bool flush_out(struct h2_conn *c)
     return true;
 }
 
+/*
+ * A frame of nghttp2's, or a piece of one. HEADERS whose fields the owner has are framed anew
+ * around those; what nghttp2 put into their block is at most a change of the table's size, which
+ * stands at the front of a block.
+ */
+static bool take_frame(struct h2_conn *c, const uint8_t *p, size_t n)
+{
+    struct buf *w = &c->io->write, *block = &c->io->block;
+    uint32_t stream;
+
+    if (c->ops->headers == NULL || n < FRAME_HEAD || p[3] != NGHTTP2_HEADERS) {
+        buf_add(w, p, n);
+        return !w->failed;
+    }
+    stream = (uint32_t)p[5] << 24 | (uint32_t)p[6] << 16 | (uint32_t)p[7] << 8 | p[8];
+    buf_clear(block);
+    buf_add(block, p + FRAME_HEAD, n - FRAME_HEAD);
+    if (!c->ops->headers(c, (int32_t)stream, block) || block->failed)
+        return false;
+    hpack_frames(w, stream, p[4] & NGHTTP2_FLAG_END_STREAM, buf_view(block));
+    return !w->failed;
+}
+
 /* Serializes up to H2_OUT_MAX bytes into the shared buffer. False when the session failed. */
 static bool serialize(struct h2_conn *c)
 {
@@ -141,9 +166,7 @@ static bool serialize(struct h2_conn *c)
         const uint8_t *p;
         ssize_t n = nghttp2_session_mem_send(c->session, &p);
 
-        if (n > 0)
-            buf_add(w, p, (size_t)n);
-        if (n < 0 || w->failed) {
+        if (n < 0 || w->failed || (n > 0 && !take_frame(c, p, (size_t)n))) {
             h2_kill(c, "cannot serialize HTTP/2 frames");
             return false;
         }

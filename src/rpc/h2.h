@@ -43,6 +43,7 @@ struct h2_conn;
 struct h2_io {
     char *read; /* H2_READ_BYTES */
     struct buf write;
+    struct buf block; /* a header block on its way into write */
     struct mem mem;
 };
 
@@ -52,7 +53,10 @@ struct h2_ops {
         nghttp2_session_callbacks *cb);   /* sets the owner's; user_data is the h2_conn */
     void (*connected)(struct h2_conn *c); /* client: the socket is connected */
     void (*fill)(struct h2_conn *c);      /* submits what waits; NULL: nothing ever waits */
-    void (*closed)(struct h2_conn *c);    /* see above; c->reason says why */
+    /* Appends the fields of a stream whose HEADERS were submitted without any (hpack.h). False: it
+     * cannot. NULL: nghttp2 has them all. */
+    bool (*headers)(struct h2_conn *c, int32_t stream, struct buf *block);
+    void (*closed)(struct h2_conn *c); /* see above; c->reason says why */
 };
 
 struct h2_conn {

@@ -1,7 +1,7 @@
 noinst_LIBRARIES += src/rpc/librpc.a
 src_rpc_librpc_a_SOURCES = \
 	%D%/addr.c %D%/addr.h %D%/balance.c %D%/balance.h %D%/client.c %D%/client.h %D%/client_int.h \
-	%D%/conn.c %D%/endpoint.c %D%/exchange.c %D%/h2.c %D%/h2.h %D%/mem.c %D%/mem.h %D%/server.c \
+	%D%/conn.c %D%/endpoint.c %D%/exchange.c %D%/h2.c %D%/h2.h %D%/hpack.c %D%/hpack.h %D%/mem.c %D%/mem.h %D%/server.c \
 	%D%/server.h %D%/server_conn.c %D%/server_int.h %D%/status.c %D%/status.h %D%/wire.c %D%/wire.h
 
 RPC_TEST_LIBS = src/rpc/librpc.a src/net/libnet.a src/base/libbase.a $(NGHTTP2_LIBS) $(EVENT_LIBS)
@@ -12,7 +12,7 @@ tests_unit_rpc_rpc_tool_SOURCES = tests/unit/rpc/rpc_tool.c
 tests_unit_rpc_rpc_tool_LDADD = $(RPC_TEST_LIBS)
 
 if HAVE_CMOCKA
-RPC_TESTS = tests/unit/rpc/test_balance tests/unit/rpc/test_wire tests/unit/rpc/test_rpc \
+RPC_TESTS = tests/unit/rpc/test_balance tests/unit/rpc/test_hpack tests/unit/rpc/test_wire tests/unit/rpc/test_rpc \
 	tests/unit/rpc/test_peer tests/unit/rpc/test_odd_clients
 check_PROGRAMS += $(RPC_TESTS)
 TESTS += $(RPC_TESTS)
@@ -25,6 +25,9 @@ tests_unit_rpc_test_balance_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)
 tests_unit_rpc_test_wire_SOURCES = tests/unit/rpc/test_wire.c
 tests_unit_rpc_test_wire_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_rpc_test_wire_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)
+tests_unit_rpc_test_hpack_SOURCES = tests/unit/rpc/test_hpack.c
+tests_unit_rpc_test_hpack_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_rpc_test_hpack_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)
 tests_unit_rpc_test_rpc_SOURCES = tests/unit/rpc/test_rpc.c $(RPC_FIXTURE)
 tests_unit_rpc_test_rpc_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_rpc_test_rpc_LDADD = $(RPC_TEST_LIBS) $(UNIT_LIBS)

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "rpc/hpack.h"
+
+#include <nghttp2/nghttp2.h>
+
+#define STATIC_ENTRIES 61u
+#define ENTRY_OVERHEAD 32u /* RFC 7541, 4.1 */
+
+/* First bytes of the representations (RFC 7541, 6), and how many bits of an index they hold. */
+enum { INDEXED = 0x80, INDEXED_BITS = 7 };
+enum { ADDED = 0x40, ADDED_BITS = 6 };
+enum { NEVER = 0x10, NEVER_BITS = 4 };
+
+void hpack_fini(struct hpack *h)
+{
+    buf_free(&h->text);
+    *h = (struct hpack){0};
+}
+
+void hpack_resized(struct hpack *h, struct slice updates)
+{
+    static const struct slice same = {"\x3f\xe1\x1f", 3}; /* a size of 4,096 (RFC 7541, 6.3) */
+
+    if (updates.n > 0 && !slice_eq(updates, same))
+        h->off = true;
+}
+
+/* RFC 7541, 5.1. */
+static void put_int(struct buf *out, unsigned first, unsigned bits, size_t v)
+{
+    unsigned max = (1u << bits) - 1;
+
+    if (v < max) {
+        buf_char(out, (char)(first | v));
+        return;
+    }
+    buf_char(out, (char)(first | max));
+    for (v -= max; v >= 0x80; v >>= 7)
+        buf_char(out, (char)(v | 0x80));
+    buf_char(out, (char)v);
+}
+
+/* As it is, not Huffman-coded: what that saves in bytes both sides pay for in time. */
+static void put_string(struct buf *out, struct slice s)
+{
+    put_int(out, 0, 7, s.n);
+    buf_slice(out, s);
+}
+
+/* Names of ours that the static table has; 0: it does not. */
+static unsigned static_name(struct slice name)
+{
+    static const struct {
+        struct slice name;
+        unsigned index;
+    } known[] = {{{":authority", 10}, 1}, {{":path", 5}, 4}, {{"content-type", 12}, 31}};
+
+    for (unsigned i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (slice_eq(name, known[i].name))
+            return known[i].index;
+    return 0;
+}
+
+static unsigned index_of(const struct hpack *h, unsigned entry)
+{
+    return STATIC_ENTRIES + h->n - entry;
+}
+
+static bool has_name(const struct hpack *h, unsigned i, struct slice name)
+{
+    return h->entry[i].name_n == name.n && memcmp(h->text.p + h->entry[i].at, name.p, name.n) == 0;
+}
+
+static bool has_value(const struct hpack *h, unsigned i, struct slice value)
+{
+    const char *at = h->text.p + h->entry[i].at + h->entry[i].name_n;
+
+    return h->entry[i].value_n == value.n && (value.n == 0 || memcmp(at, value.p, value.n) == 0);
+}
+
+static void put_literal(struct buf *out, unsigned first, unsigned bits, unsigned name_index,
+                        struct slice name, struct slice value)
+{
+    put_int(out, first, bits, name_index);
+    if (name_index == 0)
+        put_string(out, name);
+    put_string(out, value);
+}
+
+static bool add_entry(struct hpack *h, struct slice name, struct slice value)
+{
+    size_t bytes = name.n + value.n + ENTRY_OVERHEAD;
+
+    if (h->off || h->n == HPACK_ENTRIES || bytes > HPACK_TABLE_BYTES - h->bytes ||
+        !buf_reserve(&h->text, name.n + value.n))
+        return false;
+    h->entry[h->n].at = (uint32_t)h->text.n;
+    h->entry[h->n].name_n = (uint16_t)name.n;
+    h->entry[h->n].value_n = (uint16_t)value.n;
+    buf_slice(&h->text, name);
+    buf_slice(&h->text, value);
+    h->bytes += (uint32_t)bytes;
+    h->n++;
+    return true;
+}
+
+/* Into the table if there is room. name_index is as it was before. */
+static void put_new(struct hpack *h, struct buf *out, unsigned name_index, struct slice name,
+                    struct slice value)
+{
+    if (name_index == 0)
+        name_index = static_name(name);
+    if (add_entry(h, name, value))
+        put_literal(out, ADDED, ADDED_BITS, name_index, name, value);
+    else
+        put_literal(out, NEVER, NEVER_BITS, name_index, name, value);
+}
+
+void hpack_again(struct hpack *h, struct buf *out, struct slice name, struct slice value)
+{
+    unsigned index = 0, values = 0;
+
+    for (unsigned i = 0; i < h->n && !h->off; i++) {
+        if (!has_name(h, i, name))
+            continue;
+        index = index_of(h, i);
+        if (has_value(h, i, value)) {
+            put_int(out, INDEXED, INDEXED_BITS, index);
+            return;
+        }
+        values++;
+    }
+    if (values < HPACK_VALUES)
+        put_new(h, out, index, name, value);
+    else
+        put_literal(out, NEVER, NEVER_BITS, index, name, value);
+}
+
+void hpack_once(struct hpack *h, struct buf *out, struct slice name, struct slice value)
+{
+    for (unsigned i = 0; i < h->n && !h->off; i++)
+        if (has_name(h, i, name)) {
+            put_literal(out, NEVER, NEVER_BITS, index_of(h, i), name, value);
+            return;
+        }
+    put_new(h, out, 0, name, value); /* takes the name along */
+}
+
+static void put_frame(struct buf *out, unsigned type, unsigned flags, uint32_t stream,
+                      struct slice part)
+{
+    const char head[HPACK_FRAME_HEAD] = {
+        (char)(part.n >> 16), (char)(part.n >> 8),  (char)part.n,        (char)type,   (char)flags,
+        (char)(stream >> 24), (char)(stream >> 16), (char)(stream >> 8), (char)stream,
+    };
+
+    buf_add(out, head, sizeof head);
+    buf_slice(out, part);
+}
+
+void hpack_frames(struct buf *out, uint32_t stream, bool end_stream, struct slice block)
+{
+    unsigned type = NGHTTP2_HEADERS, flags = end_stream ? NGHTTP2_FLAG_END_STREAM : 0;
+
+    while (block.n > HPACK_FRAME_MAX) {
+        put_frame(out, type, flags, stream, slice_of(block.p, HPACK_FRAME_MAX));
+        block = slice_of(block.p + HPACK_FRAME_MAX, block.n - HPACK_FRAME_MAX);
+        type = NGHTTP2_CONTINUATION;
+        flags = 0;
+    }
+    put_frame(out, type, flags | NGHTTP2_FLAG_END_HEADERS, stream, block);
+}
