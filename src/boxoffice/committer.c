@@ -152,8 +152,9 @@ void committer_submit(struct committer *c, enum job_kind kind, struct batch *bat
     pthread_mutex_lock(&c->lock);
     CHECK(c->job.kind == JOB_NONE && c->done.kind == JOB_NONE);
     c->job = (struct job){.kind = kind, .batch = batch};
-    pthread_cond_signal(&c->wake);
     pthread_mutex_unlock(&c->lock);
+    /* After it is unlocked: else the thread wakes only to wait for the lock. */
+    pthread_cond_signal(&c->wake);
 }
 
 bool committer_take(struct committer *c, struct job *out)
