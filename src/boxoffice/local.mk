@@ -8,7 +8,7 @@ src_boxoffice_libboxoffice_a_SOURCES = \
 	%D%/core/siphash.c %D%/core/siphash.h %D%/core/stock.c %D%/core/stock.h %D%/core/table.c \
 	%D%/core/table.h %D%/answer.c %D%/committer.c %D%/committer.h %D%/message.c \
 	%D%/service.c %D%/service.h %D%/service_admin.c %D%/service_event.c %D%/service_order.c \
-	%D%/service_part.h %D%/service_text.c %D%/store.h %D%/store_check.c %D%/store_commit.c %D%/store_load.c \
+	%D%/service_part.h %D%/service_text.c %D%/store.h %D%/store_check.c %D%/store_commit.c %D%/store_load.c %D%/store_rows.c \
 	%D%/store_sqlite.c %D%/store_sqlite.h %D%/store_tidy.c
 
 BOXOFFICE_LIBS = src/boxoffice/libboxoffice.a src/rpc/librpc.a src/net/libnet.a src/base/libbase.a \

@@ -37,22 +37,15 @@ static void bind_text(sqlite3_stmt *st, int at, struct slice v)
     sqlite3_bind_text(st, at, v.n == 0 ? "" : v.p, (int)v.n, SQLITE_STATIC);
 }
 
-static sqlite3_int64 unit_id(const struct op *op, uint32_t unit)
+/* Units of the run, as many as its operations have. */
+static int put_units(struct store_sqlite *s)
 {
-    return (sqlite3_int64)((uint64_t)op->item << 32 | unit);
-}
+    const struct batch *b = s->run.batch;
+    int units = 0, rc = done(s->stmt[STMT_UNITS_NEW]);
 
-static int put_units(struct store_sqlite *s, const struct op *op, const uint32_t *units)
-{
-    sqlite3_stmt *st = s->stmt[STMT_UNIT_NEW];
-    int rc = SQLITE_OK;
-
-    sqlite3_bind_int64(st, 2, op->order);
-    for (uint32_t i = 0; rc == SQLITE_OK && i < op->quantity; i++) {
-        sqlite3_bind_int64(st, 1, unit_id(op, units[i]));
-        rc = done(st);
-    }
-    return rc;
+    for (uint32_t i = s->run.from; i < s->run.to; i++)
+        units += b->ops[i].quantity;
+    return rc == SQLITE_OK && sqlite3_changes(s->db) != units ? SQLITE_CONSTRAINT : rc;
 }
 
 static int free_units(struct store_sqlite *s, const struct op *op, const uint32_t *units)
@@ -62,29 +55,20 @@ static int free_units(struct store_sqlite *s, const struct op *op, const uint32_
 
     sqlite3_bind_int64(st, 2, op->order);
     for (uint32_t i = 0; rc == SQLITE_OK && i < op->quantity; i++) {
-        sqlite3_bind_int64(st, 1, unit_id(op, units[i]));
+        sqlite3_bind_int64(st, 1, sqlite_unit_id(op->item, units[i]));
         rc = done_once(s, st);
     }
     return rc;
 }
 
-static int put_order(struct store_sqlite *s, const struct op *op, const uint32_t *units)
+/* Orders of the run and their units. */
+static int put_orders(struct store_sqlite *s)
 {
-    sqlite3_stmt *st = s->stmt[STMT_ORDER_NEW];
-    int rc;
+    int rc = done(s->stmt[STMT_ORDERS_NEW]);
 
-    sqlite3_bind_int64(st, 1, op->order);
-    sqlite3_bind_int64(st, 2, op->event->id);
-    sqlite3_bind_int64(st, 3, op->item);
-    sqlite3_bind_int(st, 4, op->quantity);
-    sqlite3_bind_int(st, 5, op->status);
-    bind_text(st, 6, op->buyer);
-    bind_text(st, 7, op->key);
-    sqlite3_bind_int64(st, 8, (sqlite3_int64)op->created_ns);
-    sqlite3_bind_int64(st, 9, (sqlite3_int64)op->expires_ns);
-    sqlite3_bind_blob(st, 10, op->secret, sizeof op->secret, SQLITE_STATIC);
-    rc = done(st);
-    return rc == SQLITE_OK ? put_units(s, op, units) : rc;
+    if (rc == SQLITE_OK && sqlite3_changes(s->db) != (int)(s->run.to - s->run.from))
+        rc = SQLITE_CONSTRAINT;
+    return rc == SQLITE_OK ? put_units(s) : rc;
 }
 
 static int set_status(struct store_sqlite *s, const struct op *op)
@@ -145,12 +129,12 @@ static int apply(struct store_sqlite *s, const struct op *op, const uint32_t *un
 
     switch ((enum op_kind)op->kind) {
     case OP_CREATE:
-        return put_order(s, op, units);
+        return put_orders(s);
     case OP_CONFIRM:
         return set_status(s, op);
     case OP_RETAKE:
         rc = set_status(s, op);
-        return rc == SQLITE_OK ? put_units(s, op, units) : rc;
+        return rc == SQLITE_OK ? put_units(s) : rc;
     case OP_CANCEL:
     case OP_EXPIRE:
         rc = set_status(s, op);
@@ -196,8 +180,10 @@ static enum store_outcome refused(struct store_sqlite *s, int rc, const struct o
     else if (rc == SQLITE_AUTH)
         out = STORE_FENCED;
     if (out == STORE_CONFLICT)
-        log_error("store: the database refused operation %d on order %u, item %u: %s",
-                  op ? op->kind : -1, op ? op->order : 0, op ? op->item : 0, sqlite3_errmsg(s->db));
+        log_error(
+            "store: the database refused operation %d on order %u (the first of %u), item %u: %s",
+            op ? op->kind : -1, op ? op->order : 0, s->run.to - s->run.from, op ? op->item : 0,
+            sqlite3_errmsg(s->db));
     else if (out == STORE_FENCED)
         log_error("store: the epoch is not %llu any more: another box office owns the store",
                   (unsigned long long)s->store.epoch);
@@ -205,6 +191,19 @@ static enum store_outcome refused(struct store_sqlite *s, int rc, const struct o
         log_error("store: commit failed, undone: %s (%d)", sqlite3_errmsg(s->db), rc);
     roll_back(s);
     return out;
+}
+
+/*
+ * What is written at once: new orders that stand side by side, or else one operation. Their order
+ * is kept, since a unit that one operation frees may be taken by a later one.
+ */
+static uint32_t run_end(const struct batch *b, uint32_t from)
+{
+    uint32_t to = from + 1;
+
+    while (b->ops[from].kind == OP_CREATE && to < b->n && b->ops[to].kind == OP_CREATE)
+        to++;
+    return to;
 }
 
 enum store_outcome sqlite_commit(struct store *store, const struct batch *b)
@@ -216,8 +215,9 @@ enum store_outcome sqlite_commit(struct store *store, const struct batch *b)
         return STORE_UNDONE;
     if (rc != SQLITE_OK)
         return refused(s, rc, NULL);
-    for (uint32_t i = 0; i < b->n; i++) {
+    for (uint32_t i = 0; i < b->n; i = s->run.to) {
         const struct op *op = &b->ops[i];
+        s->run = (struct run){b, i, run_end(b, i)};
         rc = apply(s, op, b->units + op->units_at);
         if (rc != SQLITE_OK)
             return refused(s, rc, op);

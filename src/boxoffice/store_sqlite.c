@@ -56,9 +56,9 @@ static const char *const statements[STMT_COUNT] = {
     [STMT_ROLLBACK] = "ROLLBACK",
     [STMT_EPOCH] = "SELECT value FROM meta WHERE key = 'epoch'",
     [STMT_PROBE] = "UPDATE meta SET value = value + 1 WHERE key = 'probe'",
-    [STMT_ORDER_NEW] = "INSERT OR ROLLBACK INTO orders VALUES(?,?,?,?,?,?,?,?,?,?)",
+    [STMT_ORDERS_NEW] = "INSERT OR ROLLBACK INTO orders SELECT * FROM new_orders",
     [STMT_ORDER_STATUS] = "UPDATE OR ROLLBACK orders SET status = ?2 WHERE id = ?1 AND status = ?3",
-    [STMT_UNIT_NEW] = "INSERT OR ROLLBACK INTO units VALUES(?,?)",
+    [STMT_UNITS_NEW] = "INSERT OR ROLLBACK INTO units SELECT * FROM new_units",
     [STMT_UNIT_FREE] = "DELETE FROM units WHERE id = ?1 AND order_id = ?2",
     [STMT_EVENT_NEW] = "INSERT OR ROLLBACK INTO events VALUES(?,?,?,?,?,?,?,?)",
     [STMT_EVENT_STATE] = "UPDATE OR ROLLBACK events SET state = ?2 WHERE id = ?1",
@@ -153,6 +153,10 @@ bool sqlite_connect(struct store_sqlite *s, struct buf *err)
         !migrate(s, err))
         goto out;
     sqlite3_wal_hook(s->db, on_wal, s);
+    if (sqlite_rows_init(s) != SQLITE_OK) {
+        fail(s, err, "new rows");
+        goto out;
+    }
     for (int i = 0; i < STMT_COUNT; i++)
         if (sqlite3_prepare_v3(s->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i],
                                NULL) != SQLITE_OK) {

@@ -29,9 +29,9 @@ enum sqlite_stmt {
     STMT_ROLLBACK,
     STMT_EPOCH,
     STMT_PROBE,
-    STMT_ORDER_NEW,
+    STMT_ORDERS_NEW,
     STMT_ORDER_STATUS,
-    STMT_UNIT_NEW,
+    STMT_UNITS_NEW,
     STMT_UNIT_FREE,
     STMT_EVENT_NEW,
     STMT_EVENT_STATE,
@@ -51,6 +51,12 @@ struct checkpointer {
     bool finish;        /* the commit thread's: a run is over, what it left is to be copied */
 };
 
+/* Operations of a batch that are being written by one statement. See store_rows.c. */
+struct run {
+    const struct batch *batch;
+    uint32_t from, to;
+};
+
 struct store_sqlite {
     struct store store;
     char *path;  /* owned; absolute, without symbolic links: the lock is one for all ways here */
@@ -61,6 +67,7 @@ struct store_sqlite {
     } files[SQLITE_FILES]; /* those that were opened; all zero before */
     sqlite3 *db;           /* NULL while recovery has not opened it again */
     sqlite3_stmt *stmt[STMT_COUNT];
+    struct run run;
     unsigned wal_frames;  /* in the WAL after the last commit */
     unsigned wal_checked; /* frames when a checkpoint last left something */
     struct checkpointer checkpointer;
@@ -73,6 +80,15 @@ void sqlite_disconnect(struct store_sqlite *s);
 void sqlite_note_files(struct store_sqlite *s);
 /* Whether the first n of enum sqlite_file are still those. Logs which one is not. */
 bool sqlite_files_in_place(const struct store_sqlite *s, unsigned n);
+
+/* A unit's key. */
+static inline sqlite3_int64 sqlite_unit_id(uint32_t item, uint32_t unit)
+{
+    return (sqlite3_int64)((uint64_t)item << 32 | unit);
+}
+
+/* Makes the tables that show s->run to this connection. A code of SQLite. */
+int sqlite_rows_init(struct store_sqlite *s);
 
 enum store_outcome sqlite_commit(struct store *s, const struct batch *b);
 bool sqlite_recover(struct store *s, bool reopen);

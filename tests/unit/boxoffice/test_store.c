@@ -110,6 +110,40 @@ static void test_round_trip(void **state)
     assert_int_equal(check(w), 0);
 }
 
+/* New orders that stand side by side are written by one statement; between them another operation
+ * keeps its place: what it frees is sold again in the same batch. */
+static void test_runs_of_new_orders(void **state)
+{
+    struct world *w = *state;
+    struct order_ref r = {SLICE_LIT("gig"), SLICE_NONE, SLICE_LIT("ann"), SLICE_NONE, NULL};
+    char code[CODE_LEN + 1];
+
+    order(w, "1", 40);
+    order(w, "2", 40);
+    order(w, "3", 20);
+    assert_int_equal(commit(w), STORE_OK);
+    code_write(&w->sale->code, 2, code);
+    r.code = slice_of(code, CODE_LEN);
+    assert_int_equal(buy(w->sale, T0, "gig", "b", "ann", "4", 7, &w->d), REASON_LATER);
+    assert_int_equal(buy(w->sale, T0, "gig", "b", "bob", "5", 1, &w->d), REASON_LATER);
+    assert_int_equal(sale_cancel(w->sale, &r, &w->d), REASON_LATER);
+    order(w, "6", 30);
+    order(w, "7", 10);
+    assert_int_equal(commit(w), STORE_OK);
+    assert_int_equal(check(w), 0);
+    sale_free(&w->sale);
+    w->sale = store_read(w->store, T0);
+    assert_int_equal(w->sale->orders.last, 7);
+    assert_int_equal(order_get(&w->sale->orders, 2)->status, ORDER_CANCELED);
+    assert_int_equal(order_get(&w->sale->orders, 6)->quantity, 30);
+    assert_int_equal(order_get(&w->sale->orders, 5)->quantity, 1);
+    assert_int_equal(order_get(&w->sale->orders, 4)->first_unit, 0);
+    assert_int_equal(order_get(&w->sale->orders, 5)->first_unit, 7);
+    assert_int_equal(order_get(&w->sale->orders, 6)->first_unit, 40);
+    assert_int_equal(order_get(&w->sale->orders, 7)->first_unit, 70);
+    sale_open(w->sale, &w->batch);
+}
+
 static void test_database_refuses_a_unit_twice(void **state)
 {
     struct world *w = *state;
@@ -357,6 +391,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_round_trip),
+        TEST(test_runs_of_new_orders),
         TEST(test_database_refuses_a_unit_twice),
         TEST(test_database_refuses_beyond_the_quota),
         TEST(test_foreign_change_is_noticed),
