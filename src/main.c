@@ -206,6 +206,10 @@ static int check(const struct arguments *a, const struct conf *c)
         printf("%s: ok (%u file%s, %u setting%s)\n", a->file, conf_files(c),
                conf_files(c) == 1 ? "" : "s", conf_settings_set(c),
                conf_settings_set(c) == 1 ? "" : "s");
+        buf_clear(&out);
+        conf_warnings(c, &out);
+        for (const char *p = buf_cstr(&out); *p != '\0'; p += strcspn(p, "\n") + 1)
+            fprintf(stderr, "warning: %.*s\n", (int)strcspn(p, "\n"), p);
     }
     buf_free(&out);
     return 0;

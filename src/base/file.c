@@ -10,6 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
+#define ASIDE_TRIES 64u
+
 int file_write_all(int fd, struct slice text)
 {
     while (text.n > 0) {
@@ -88,4 +92,23 @@ void file_abort(const char *path)
 
     if (new_name(path, name) == 0)
         unlink(name);
+}
+
+int file_set_aside(const char *path, char *aside)
+{
+    unsigned long long now = clock_real_ns() / NS_PER_S;
+    int rc = 0;
+
+    /* The next second's name is as good, when there is one of this already. */
+    for (unsigned i = 0; i < ASIDE_TRIES; i++) {
+        int n = snprintf(aside, PATH_MAX, "%s.bad-%llu", path, now + i);
+        if (n < 0 || n >= PATH_MAX)
+            return -ENAMETOOLONG;
+        if (renameat2(AT_FDCWD, path, AT_FDCWD, aside, RENAME_NOREPLACE) == 0)
+            return 0;
+        rc = -errno;
+        if (rc != -EEXIST)
+            return rc;
+    }
+    return rc;
 }

@@ -23,4 +23,8 @@ int file_prepare(const char *path, struct slice text) __attribute__((warn_unused
 int file_commit(const char *path) __attribute__((warn_unused_result));
 void file_abort(const char *path);
 
+/* Renames a file that makes no sense to PATH.bad-SECONDS, for whoever looks into it; an earlier one
+ * stays. 0 with its new name (PATH_MAX bytes), or -errno. */
+int file_set_aside(const char *path, char *aside) __attribute__((warn_unused_result));
+
 #endif

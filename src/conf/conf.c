@@ -119,3 +119,13 @@ unsigned conf_settings_set(const struct conf *c)
 {
     return count_set(c->root);
 }
+
+void conf_warnings(const struct conf *c, struct buf *out)
+{
+    bool http = false;
+
+    for (unsigned i = 0; i < c->process.listeners_n; i++)
+        http = http || c->process.listeners[i].kind == CONF_LISTEN_HTTP;
+    if (http && node_get(c->root, S_ROUTES)->n == 0)
+        buf_printf(out, "%s has no routes: every request is answered with 404\n", c->file);
+}

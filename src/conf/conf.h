@@ -44,6 +44,8 @@ void conf_free(struct conf **c);
 /* How many files were read, how many settings they set: for "ok (3 files, 21 settings)". */
 unsigned conf_files(const struct conf *c);
 unsigned conf_settings_set(const struct conf *c);
+/* What is valid and hardly meant, a line each. */
+void conf_warnings(const struct conf *c, struct buf *out);
 
 /*
  * The one rule for relative paths of run-time files (sockets, logs, pid file, stores): they are

@@ -91,6 +91,25 @@ struct node *conf_node(const struct conf *c, const char *path)
     return walk(c->root, slice_str(path), &lost);
 }
 
+/* "routes.x" for "routes[x]". */
+static bool wants_brackets(const struct node *n, struct slice name, struct buf *hint)
+{
+    struct buf path = {0};
+
+    if (!is_collection(n) || setting_base(n->id) != T_OBJECTS)
+        return false;
+    for (unsigned i = 0; i < n->n; i++) {
+        if (n->kids[i]->name == NULL || !slice_eq(slice_str(n->kids[i]->name), name))
+            continue;
+        node_path(n->kids[i], &path);
+        buf_printf(hint, "it is written %s: rushctl show config lists the settings",
+                   buf_cstr(&path));
+        buf_free(&path);
+        return true;
+    }
+    return false;
+}
+
 /* What should have stood where the walk failed. */
 static void suggest(const struct lost *lost, struct buf *hint)
 {
@@ -103,6 +122,8 @@ static void suggest(const struct lost *lost, struct buf *hint)
         word = behind(word, 1);
     while (end < word.n && word.p[end] != '.' && word.p[end] != '[' && word.p[end] != ']')
         end++;
+    if (lost->at != NULL && wants_brackets(lost->at, slice_of(word.p, end), hint))
+        return;
     suggest_init(&s, slice_of(word.p, end));
     for (unsigned i = 0; is_collection(n) && i < n->n; i++)
         suggest_try(&s, slice_str(n->kids[i]->name));

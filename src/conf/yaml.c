@@ -47,20 +47,34 @@ static struct conf_pos byte_pos(const struct loader *l, size_t offset)
     return at;
 }
 
+/* In the white space that a line begins with, where YAML knows only blanks. */
+static bool tab_indents(const struct loader *l, struct conf_pos at)
+{
+    const struct diag_source *s = &l->diag->sources[l->source];
+    struct slice line = diag_line(s, at.line);
+    size_t n = 0;
+
+    while (n < line.n && (line.p[n] == ' ' || line.p[n] == '\t'))
+        n++;
+    return memchr(line.p, '\t', n) != NULL && at.column <= n + 1;
+}
+
 static void syntax_error(struct loader *l)
 {
     const yaml_parser_t *p = &l->parser;
+    struct conf_pos at = mark_pos(l, &p->problem_mark, NULL);
 
     if (p->error == YAML_READER_ERROR)
         diag_error(l->diag, byte_pos(l, p->problem_offset), NULL, "not valid YAML text: %s",
                    p->problem ? p->problem : "unreadable");
+    else if (tab_indents(l, at))
+        diag_error(l->diag, at, "indent with blanks",
+                   "a tab indents this line, which YAML does not allow");
     else if (p->context != NULL)
-        diag_error(l->diag, mark_pos(l, &p->problem_mark, NULL), NULL,
-                   "%s, %s that begins at line %zu", p->problem ? p->problem : "bad YAML",
-                   p->context, p->context_mark.line + 1);
+        diag_error(l->diag, at, NULL, "%s, %s that begins at line %zu",
+                   p->problem ? p->problem : "bad YAML", p->context, p->context_mark.line + 1);
     else
-        diag_error(l->diag, mark_pos(l, &p->problem_mark, NULL), NULL, "%s",
-                   p->problem ? p->problem : "bad YAML");
+        diag_error(l->diag, at, NULL, "%s", p->problem ? p->problem : "bad YAML");
 }
 
 static bool next(struct loader *l)

@@ -10,8 +10,6 @@
 #include "base/clock.h"
 #include "ctl/request.h"
 
-#define WAIT_NS (10 * NS_PER_S)
-
 static json_t *time_or_null(uint64_t real_ns)
 {
     return real_ns != 0 ? ctl_time(real_ns) : json_null();
@@ -77,11 +75,14 @@ static void on_changed(void *request, const struct ctl_change_outcome *o)
     data = outcome_data(o);
     if (r->held != NULL)
         json_object_update(data, r->held);
+    if (o->incomplete) {
+        doc = ctl_late_document(r->ctl, o->generation, o->processes_on_it, o->processes_total);
+        json_object_set_new(doc, "data", data);
+        ctl_answer(r, doc);
+        return;
+    }
     doc = ctl_document(r->ctl, "change", data);
     ctl_document_warn_lines(doc, o->warning);
-    if (o->incomplete)
-        ctl_document_warn(doc, "only %u of %u processes use it yet: rushctl show workers",
-                          o->processes_on_it, o->processes_total);
     ctl_answer(r, doc);
 }
 
@@ -96,7 +97,7 @@ void ctl_order_change(struct ctl_request *r, struct ctl_change_order *o)
     }
     o->reason = reason != NULL ? reason : "";
     o->uid = r->peer.uid;
-    o->wait_ns = WAIT_NS;
+    o->wait_ns = ctl_take_wait(r);
     r->ctl->cfg.ops->change(r->ctl->cfg.arg, o, on_changed, r);
 }
 

@@ -166,6 +166,19 @@ static bool hint_next_word(struct ctl_complaint *why, const char *first)
     return any;
 }
 
+/* "limits" for "show limits": the last word of a command by itself. */
+static bool hint_first_word(struct ctl_complaint *why, const char *last)
+{
+    for (unsigned i = 0; i < CMD_COUNT; i++) {
+        const char *blank = strrchr(ctl_commands[i].words, ' ');
+        if (!ctl_commands[i].visible || blank == NULL || strcmp(blank + 1, last) != 0)
+            continue;
+        buf_printf(&why->hint, "did you mean \"%s\"?", ctl_commands[i].words);
+        return true;
+    }
+    return false;
+}
+
 static void complain_unknown(unsigned argc, const char *const *argv, struct ctl_complaint *why)
 {
     struct suggest s;
@@ -184,6 +197,10 @@ static void complain_unknown(unsigned argc, const char *const *argv, struct ctl_
     for (unsigned i = 0; i < argc && i < 2; i++)
         buf_printf(&typed, "%s%s", i > 0 ? " " : "", argv[i]);
     buf_printf(&why->message, "unknown command \"%s\"", buf_cstr(&typed));
+    if (argc == 1 && hint_first_word(why, argv[0])) {
+        buf_free(&typed);
+        return;
+    }
     suggest_init(&s, buf_view(&typed));
     for (unsigned i = 0; i < CMD_COUNT; i++)
         if (ctl_commands[i].visible)

@@ -66,7 +66,7 @@ static json_t *generation_row(const struct ctl_generation *g)
                         g->counted ? json_real(g->share / (double)BANK_SHARE_ALL) : json_null());
     json_object_set_new(row, "requests",
                         g->counted ? json_integer((json_int_t)g->requests) : json_null());
-    json_object_set_new(row, "errors",
+    json_object_set_new(row, "responses_5xx",
                         g->counted ? json_integer((json_int_t)g->errors) : json_null());
     json_object_set_new(row, "latency_p50_s", latency(g, g->p50_ns));
     json_object_set_new(row, "latency_p99_s", latency(g, g->p99_ns));

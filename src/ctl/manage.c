@@ -82,6 +82,44 @@ static unsigned number_of(const json_t *object, const char *key)
     return (unsigned)json_integer_value(json_object_get(object, key));
 }
 
+/* ", but not yet by worker 1 (process 4711)": those that follow the configuration and have not
+ * said that they use this generation. */
+static void name_late(const struct ctl *c, uint64_t generation, struct buf *out)
+{
+    const char *sep = ", but not yet by ";
+
+    for (unsigned i = 0; i <= CONTROL_KEEPER; i++) {
+        const struct slot *s = &c->cfg.control->slots[i];
+        uint32_t state = atomic_load_explicit(&s->state, memory_order_relaxed);
+        if ((state != SLOT_READY && state != SLOT_DRAINING) ||
+            atomic_load_explicit(&s->generation, memory_order_relaxed) >= generation)
+            continue;
+        if (i == CONTROL_KEEPER)
+            buf_printf(out, "%sthe keeper", sep);
+        else
+            buf_printf(out, "%sworker %u", sep, i);
+        buf_printf(out, " (process %u)", atomic_load_explicit(&s->pid, memory_order_relaxed));
+        sep = ", ";
+    }
+}
+
+json_t *ctl_late_document(const struct ctl *c, uint64_t generation, unsigned on_it, unsigned total)
+{
+    struct buf text = {0};
+    json_t *doc;
+
+    buf_printf(&text, "generation %llu is published and used by %u of %u processes",
+               (unsigned long long)generation, on_it, total);
+    /* A canary's number is in no slot. */
+    if (generation == bank_current(c->cfg.banks).generation)
+        name_late(c, generation, &text);
+    doc = ctl_error_document(CTL_TIMEOUT, buf_cstr(&text),
+                             "rushctl show workers; one that does not answer can be killed, a new "
+                             "one starts with what is in force");
+    buf_free(&text);
+    return doc;
+}
+
 static const char *document_name(const struct ctl_request *r)
 {
     return r->inv.id == CMD_CONFIG_ROLLBACK                                         ? "rollback"
@@ -101,13 +139,10 @@ static void reload_answer(struct ctl_request *r, json_t *data, bool incomplete)
     json_array_foreach(json_object_get(data, "changes"), i, change) restart +=
         json_is_false(json_object_get(change, "applied"));
     if (incomplete) {
-        struct buf text = {0};
-        buf_printf(&text, "generation %u is published, but only %u of %u processes use it yet",
-                   number_of(data, "generation"), number_of(data, "processes_on_it"),
-                   number_of(data, "processes_total"));
-        doc = ctl_error_document(CTL_TIMEOUT, buf_cstr(&text), "rushctl show workers");
+        doc = ctl_late_document(r->ctl, number_of(data, "generation"),
+                                number_of(data, "processes_on_it"),
+                                number_of(data, "processes_total"));
         json_object_set_new(doc, "data", data);
-        buf_free(&text);
     } else {
         doc = ctl_document(r->ctl, document_name(r), data);
         if (r->inv.id == CMD_CONFIG_ROLLBACK && !json_is_null(json_object_get(data, "differs")))

@@ -6,12 +6,12 @@
 #include "ctl/request.h"
 
 /* What the workers agree on, or the worst of it. */
-static const char *state_word(const struct metric_redis_total *t, uint32_t workers)
+static const char *state_word(const struct metric_redis_total *t, uint32_t workers, bool shared)
 {
     uint32_t up = t->workers[METRIC_REDIS_UP];
 
     if (t->workers[METRIC_REDIS_NONE] == workers)
-        return "unused";
+        return shared ? "not connected" : "unused";
     if (up > 0)
         return up + t->workers[METRIC_REDIS_NONE] == workers ? "up" : "partly";
     if (t->workers[METRIC_REDIS_HALF_OPEN] > 0)
@@ -19,6 +19,15 @@ static const char *state_word(const struct metric_redis_total *t, uint32_t worke
     if (t->workers[METRIC_REDIS_OPEN] > 0)
         return "open";
     return t->workers[METRIC_REDIS_CONNECTING] > 0 ? "connecting" : "down";
+}
+
+static bool any_shared(const struct conf_root *root)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < root->rate_limits.n; i++)
+        any = any || conf_rate_limits(root)[i].shared;
+    return any;
 }
 
 static json_t *quantile(const struct metric_redis_total *t, double q)
@@ -49,7 +58,7 @@ static json_t *server_row(const struct ctl *c, const struct conf_root *root,
     };
 
     json_object_set_new(row, "server", ctl_text(conf_slice(root, s->address)));
-    json_object_set_new(row, "state", json_string(state_word(&t, workers)));
+    json_object_set_new(row, "state", json_string(state_word(&t, workers, any_shared(root))));
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         json_object_set_new(row, figures[i].key, json_integer((json_int_t)figures[i].n));
     json_object_set_new(row, "rtt_p50_s", quantile(&t, 0.5));

@@ -74,6 +74,8 @@ void ctl_client_send(struct ctl_client *client, struct slice bytes);
 struct ctl_order ctl_order_of(struct ctl_request *r);
 /* How long the caller waits for the processes; remembers until when. */
 uint64_t ctl_take_wait(struct ctl_request *r);
+/* The error of a change that is in force, but not everywhere in the time that was waited. */
+json_t *ctl_late_document(const struct ctl *c, uint64_t generation, unsigned on_it, unsigned total);
 /* A ctl_reload_fn: answers with the document of the command, "reload" or "rollback". */
 void ctl_on_changed(void *request, const struct ctl_reload_result *res);
 

@@ -56,7 +56,8 @@ static void put_verdict(json_t *row, const char *key, const struct significance 
              : s->effect > 0 ? words->larger
                              : words->smaller,
              p);
-    json_object_set_new(row, key, json_string(s->enough ? text : "too few"));
+    snprintf(name, sizeof name, "%s_verdict", key);
+    json_object_set_new(row, name, json_string(s->enough ? text : "too few"));
     snprintf(name, sizeof name, "%s_p", key);
     json_object_set_new(row, name, s->enough ? json_real(s->p) : json_null());
     snprintf(name, sizeof name, "%s_effect", key);
@@ -80,8 +81,8 @@ static void put_baseline(json_t *row)
     static const char *const nothing[] = {"errors_p", "errors_effect", "latency_p",
                                           "latency_effect"};
 
-    json_object_set_new(row, "errors", json_string("baseline"));
-    json_object_set_new(row, "latency", json_string("baseline"));
+    json_object_set_new(row, "errors_verdict", json_string("baseline"));
+    json_object_set_new(row, "latency_verdict", json_string("baseline"));
     for (unsigned i = 0; i < sizeof nothing / sizeof *nothing; i++)
         json_object_set_new(row, nothing[i], json_null());
 }

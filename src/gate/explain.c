@@ -305,6 +305,12 @@ static struct slice line_value(const struct buf *lines, struct slice name)
     return SLICE_NONE;
 }
 
+/* A sentence that goes on. */
+static struct slice without_stop(struct slice s)
+{
+    return s.n > 0 && s.p[s.n - 1] == '.' ? slice_of(s.p, s.n - 1) : s;
+}
+
 static void decision_text(const struct explanation *e, struct slice wait, struct buf *out)
 {
     struct slice allow = line_value(&e->headers, SLICE_LIT("Allow"));
@@ -318,7 +324,7 @@ static void decision_text(const struct explanation *e, struct slice wait, struct
         if (e->refused_by.n > 0)
             buf_printf(out, " by %.*s", SLICE_ARG(buf_view(&e->refused_by)));
         else if (allow.n == 0 && e->detail.n > 0)
-            buf_printf(out, ": %.*s", SLICE_ARG(buf_view(&e->detail)));
+            buf_printf(out, ": %.*s", SLICE_ARG(without_stop(buf_view(&e->detail))));
         if (allow.n > 0)
             buf_printf(out, ", this path takes %.*s", SLICE_ARG(allow));
         if (wait.n > 0)

@@ -71,11 +71,10 @@ static int read_file(const char *path, struct buf *out)
 static void move_aside(const char *path, const char *why)
 {
     char aside[PATH_MAX];
+    int rc = file_set_aside(path, aside);
 
-    snprintf(aside, sizeof aside, "%s.bad-%llu", path,
-             (unsigned long long)(clock_real_ns() / NS_PER_S));
-    if (rename(path, aside) < 0)
-        log_error("bans: %s cannot be used (%s) and not be moved: %s", path, why, strerror(errno));
+    if (rc < 0)
+        log_error("bans: %s cannot be used (%s) and not be moved: %s", path, why, strerror(-rc));
     else
         log_warn("bans: %s cannot be used (%s); it is %s now, and nobody is banned", path, why,
                  aside);

@@ -161,6 +161,8 @@ static struct conf *load(struct adoption *c)
                 "or reload without --canary\n");
         conf_free(&next);
     }
+    if (next != NULL)
+        conf_warnings(next, &c->report.warnings);
     if (next != NULL && again) { /* a share of the buyers may, by hand */
         buf_str(&c->report.warnings, "this is tried again: ");
         rolled_back_text(m, &c->report.warnings);

@@ -37,6 +37,8 @@ static void job_add(struct master *m, struct change_job *j)
 {
     struct change_job **at = &m->changes.jobs;
 
+    j->m = m;
+
     while (*at != NULL)
         at = &(*at)->next;
     *at = j;
@@ -104,11 +106,12 @@ void changes_add_row(struct change_job *j, const struct change *c, const struct 
                      const struct conf *new_conf)
 {
     j->rows = xrealloc(j->rows, (j->rows_n + 1) * sizeof *j->rows);
-    j->rows[j->rows_n++] = (struct ctl_change_row){.id = c->id,
-                                                   .path = xstrdup(c->path),
-                                                   .old_value = changes_value(old_conf, c->path),
-                                                   .value = changes_value(new_conf, c->path),
-                                                   .until_real_ns = c->until_real_ns};
+    j->rows[j->rows_n++] =
+        (struct ctl_change_row){.id = c->id,
+                                .path = xstrdup(c->path),
+                                .old_value = changes_value(old_conf, c->path),
+                                .value = changes_value(new_conf, c->path),
+                                .until_real_ns = j->kind == JOB_SET ? c->until_real_ns : 0};
 }
 
 static void audit_expiry(struct master *m, const struct change_job *j)
@@ -123,14 +126,24 @@ static void audit_expiry(struct master *m, const struct change_job *j)
     }
 }
 
+static void late_remove(struct master *m, const struct change_job *j)
+{
+    struct change_job **at = &m->changes.late;
+
+    while (*at != NULL && *at != j)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = j->next;
+}
+
 static void on_published(void *arg, const struct reload_report *report)
 {
-    struct master *m = arg;
-    struct change_job *j = m->changes.job;
+    struct change_job *j = arg;
+    struct master *m = j->m;
     bool published = report->generation != report->old_generation;
     struct buf errors = {0};
 
-    m->changes.job = NULL;
+    late_remove(m, j);
     buf_slice(&errors, buf_view(&report->errors));
     if (published) {
         if (j->kind == JOB_EXPIRE)
@@ -265,9 +278,10 @@ static void run_job(struct master *m, struct change_job *j)
         return;
     }
     if (error == CTL_ERROR_COUNT) {
-        m->changes.job = j;
+        j->next = m->changes.late;
+        m->changes.late = j;
         m->changes.ordered = true;
-        reload_conf(m, next, j->wait_ns, on_published, m);
+        reload_conf(m, next, j->wait_ns, on_published, j);
         return;
     }
     changes_abort(m);
@@ -281,8 +295,7 @@ static void run_job(struct master *m, struct change_job *j)
 void changes_next(struct master *m)
 {
     /* An upgrade: the next master has read the state file already, or is about to. */
-    while (m->changes.jobs != NULL && m->changes.job == NULL && !m->reload.active &&
-           upgrade_busy(m) == NULL) {
+    while (m->changes.jobs != NULL && upgrade_busy(m) == NULL) {
         struct change_job *j = m->changes.jobs;
         m->changes.jobs = j->next;
         if (j->kind == JOB_SAVE) {
@@ -344,7 +357,10 @@ void changes_fini(struct master *m)
         ch->jobs = j->next;
         job_free(j);
     }
-    if (ch->job != NULL)
-        job_free(ch->job);
+    while (ch->late != NULL) {
+        struct change_job *j = ch->late;
+        ch->late = j->next;
+        job_free(j);
+    }
     change_set_fini(&ch->now);
 }

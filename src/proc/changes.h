@@ -30,7 +30,7 @@ struct changes {
     bool has_file;           /* pending is in the state file's successor, too */
     bool stale, was_stale;   /* the state file says something else than now; before pending was */
     struct change_job *jobs; /* waiting, first come first served; owned */
-    struct change_job *job;  /* being published; owned */
+    struct change_job *late; /* published, waiting for the processes; owned */
     struct loop_timer timer; /* the next expiry */
 };
 
@@ -58,7 +58,7 @@ struct conf *changes_over(struct master *m, struct conf *loaded, struct buf *war
 /* It was published; it was not. */
 void changes_commit(struct master *m);
 void changes_abort(struct master *m);
-/* No reload runs and none waits. */
+/* What could not be done a moment ago, perhaps can be now. */
 void changes_next(struct master *m);
 
 #endif

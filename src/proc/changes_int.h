@@ -14,6 +14,7 @@
 enum job_kind { JOB_SET, JOB_REVERT, JOB_EXPIRE, JOB_SAVE };
 
 struct change_job {
+    struct master *m;
     struct change_job *next;
     enum job_kind kind;
     struct change_set wanted; /* SET: ids are not given yet */

@@ -174,15 +174,14 @@ char *changes_value(const struct conf *c, const char *path)
  */
 static void move_aside(const char *path, const char *why)
 {
-    struct buf bad = {0};
+    char aside[PATH_MAX];
+    int rc = file_set_aside(path, aside);
 
-    buf_printf(&bad, "%s.bad", path);
-    if (rename(path, buf_cstr(&bad)) == 0)
-        log_warn("the runtime changes in %s are lost: %s; the file is now %s", path, why,
-                 buf_cstr(&bad));
+    if (rc < 0)
+        log_error("the runtime changes in %s cannot be used (%s), and the file not be moved: %s",
+                  path, why, strerror(-rc));
     else
-        log_warn("the runtime changes in %s are lost: %s", path, why);
-    buf_free(&bad);
+        log_warn("the runtime changes in %s are lost: %s; the file is now %s", path, why, aside);
 }
 
 static void put_over(struct master *m, struct change_set *s)

@@ -228,8 +228,8 @@ bool reload_first(struct master *m, struct buf *errors);
 void reload_start(struct master *m, const struct ctl_order *order, reload_done *done, void *arg);
 /* Publishes a kept generation again; order->generation as history_find has it. */
 void rollback_start(struct master *m, const struct ctl_order *order, reload_done *done, void *arg);
-/* Publishes a configuration (taken over) instead of what the files say; none may be active. Workers
- * that were drained stay away. */
+/* Publishes a configuration (taken over) instead of what the files say. Waits for nobody, as a
+ * rollback. Workers that were drained stay away. */
 void reload_conf(struct master *m, struct conf *next, uint64_t wait_ns, reload_done *done,
                  void *arg);
 void reload_fini(struct master *m);

@@ -5,8 +5,8 @@
  * running generation and everything else as it was.
  *
  * While one reload waits for the processes, a request that comes may be about a newer file, so it
- * is not answered with the running one; all such requests share one more reload. A rollback waits
- * for nobody.
+ * is not answered with the running one; all such requests share one more reload. A rollback
+ * and a runtime change wait for nobody.
  */
 #include "config.h"
 
@@ -16,8 +16,20 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "proc/master.h"
 #include "proc/notify.h"
+
+/* The file is believed, but what is hardly meant is said. */
+static void warn_start(const struct master *m)
+{
+    struct buf text = {0};
+
+    conf_warnings(m->conf, &text);
+    for (const char *p = buf_cstr(&text); *p != '\0'; p += strcspn(p, "\n") + 1)
+        log_warn("%.*s", (int)strcspn(p, "\n"), p);
+    buf_free(&text);
+}
 
 bool reload_first(struct master *m, struct buf *errors)
 {
@@ -27,6 +39,7 @@ bool reload_first(struct master *m, struct buf *errors)
     if (!publish_conf(m, m->conf, errors))
         return false;
     history_add(m, m->conf, &start, &none);
+    warn_start(m);
     return true;
 }
 
@@ -76,6 +89,8 @@ static bool load(struct adoption *c, const char *reason, bool force)
         conf_free(&next);
         return false;
     }
+    if (next != NULL)
+        conf_warnings(next, &c->report.warnings);
     if (next != NULL)
         next = changes_over(m, next, &c->report.warnings);
     return take_into_force(c, next, &(struct origin_of){ORIGIN_FILE, reason, 0});
@@ -159,9 +174,7 @@ void reload_conf(struct master *m, struct conf *next, uint64_t wait_ns, reload_d
     struct origin_of o = {.origin = ORIGIN_RUNTIME, .again = history_current(m)->generation};
     struct adoption *c = adoption_begin(m);
 
-    CHECK(!m->reload.active && next != NULL);
-    m->reload.active = true;
-    c->over = reload_over;
+    CHECK(next != NULL);
     adoption_add_waiter(c, (struct adoption_waiter){done, wait_ns, arg});
     if (take_into_force(c, next, &o)) {
         canary_follow(m);

@@ -374,7 +374,7 @@ static const char *not_now(struct master *m)
         return "the daemon is stopping";
     if (!m->ready)
         return "the start is not complete";
-    if (list_first(&m->adoptions) != NULL || m->changes.job != NULL)
+    if (list_first(&m->adoptions) != NULL)
         return "a reload is running";
     if (canary_runs(m)) /* the new binary would take what the file says for everybody */
         return "a canary runs: promote it or roll it back first";

@@ -68,7 +68,7 @@ def test_figures_of_both_sides(plain):
             rows["current"]["requests"] == bodies.count("hello\n") and rows
     rows = wait_for(counted, "the figures")
     assert rows["canary"]["share"] == 0.5 and rows["canary"]["reason"] == "a try"
-    assert rows["canary"]["errors"] == 0 and rows["canary"]["latency_p99_s"] > 0
+    assert rows["canary"]["responses_5xx"] == 0 and rows["canary"]["latency_p99_s"] > 0
     text = plain.ctl("status").stdout
     assert "generation 2 serves 50% of the buyers" in text, text
     metrics = plain.metrics()

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -236,10 +237,15 @@ def test_bad_state_file(limits, text):
     limits.start()
     assert changes(limits) == {}
     assert "are lost" in limits.error_log()
-    with open(limits.path("data", "runtime.json.bad")) as f:
-        assert f.read() == text
     limits.ctl("limit", "set", "few", "3/h")
     assert list(changes(limits)) == ["limits.few.rate"]
+    # One that comes later does not take its place.
+    limits.stop()
+    with open(limits.path("data", "runtime.json"), "w") as f:
+        f.write("again" + text)
+    limits.start()
+    aside = [n for n in os.listdir(limits.path("data")) if n.startswith("runtime.json.bad-")]
+    assert sorted(open(limits.path("data", n)).read() for n in aside) == sorted([text, "again" + text])
 
 
 def test_state_that_others_could_write_is_not_believed(limits):
@@ -514,3 +520,52 @@ def test_diff(limits):
     done = limits.ctl("diff", check=5)
     assert 'unknown setting "workrs"' in done.stderr
     assert limits.client.get("/hello").header("Server") == "rushgate"
+
+
+def test_nobody_waits_beside_a_stopped_worker(limits):
+    """--wait as with a reload; it says who has not followed, and the next change does not queue behind it."""
+    stopped = limits.processes("worker")[0]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        document = limits.ctl_json("limit", "set", "few", "2/h", "--wait", "1s", check=6)
+        assert document["error"]["code"] == "timed_out"
+        assert re.search(rf"used by 2 of 3 processes, but not yet by worker \d \(process {stopped}\)",
+                         document["error"]["message"]), document
+        assert document["data"]["changes"][0]["new"] == "2/h"
+        limits.ctl("set", "http.server_name", "now", "--wait", "0s")
+        limits.ctl("changes", "revert", "--all", "--wait", "1s", check=6)
+        slow = [threading.Thread(target=limits.ctl, args=("set", "http.server_name", "slow", "--wait", "30s"),
+                                 kwargs={"check": None})]
+        slow[0].start()
+        wait_for(lambda: "http.server_name" in changes(limits), "the change that somebody waits for")
+        limits.ctl("limit", "set", "few", "7/h", "--wait", "0s")
+        assert set(changes(limits)) == {"http.server_name", "limits.few.rate"}
+        assert time.monotonic() - began < 25
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    slow[0].join()
+    limits.errors_expected = True
+
+
+def test_what_is_over_has_no_end(limits):
+    limits.ctl("limit", "set", "few", "2/h", "--for", "1h")
+    assert "until" in limits.ctl("limit", "set", "few", "4/h", "--for", "1h").stdout
+    document = limits.ctl_json("changes", "revert", "--all")
+    assert document["data"]["changes"][0]["until"] is None, document
+    limits.ctl("limit", "set", "few", "2/h", "--for", "1h")
+    assert "until" not in limits.ctl("changes", "save", "--all").stdout
+
+
+def test_a_path_with_a_dot_for_brackets(plain):
+    error = plain.ctl_json("set", "routes.hello.deadline", "3s", check=7)["error"]
+    assert "routes[hello]" in error["hint"], error
+
+
+def test_a_configuration_without_routes_is_warned_of(make_gateway):
+    gateway = make_gateway({"routes": []}, base=plain_config()).start()
+    words = "has no routes: every request is answered with 404"
+    assert words in gateway.error_log()
+    assert any(words in w for w in gateway.ctl_json("reload")["warnings"])
+    assert any(words in w for w in gateway.ctl_json("check")["warnings"])
+    assert words in gateway.ctl("check").stderr

@@ -474,3 +474,14 @@ def test_while_requests_come_in(gateway):
     assert step["left"] + step["leased"] <= 100000 - len(admitted) + 2000
     rows = {r["limit"]: r for r in gateway.ctl_json("show", "limits")["data"]}
     assert rows["common"]["allowed"] == admitted.count(200)
+
+
+def test_a_sentence_that_goes_on_has_one_end(make_gateway):
+    """No endpoint is up: nobody says it with a full stop in the middle."""
+    gateway = make_gateway().start()
+    gateway.write_config({"upstreams": {"boxoffice": {"endpoints": ["unix:run/nobody.sock"]}}})
+    gateway.ctl("reload")
+    gateway.errors_expected = True
+    wait_for(lambda: "down" in gateway.ctl("show", "upstreams").stdout, "the health check")
+    text = gateway.ctl("explain", "GET", "/api/v1/events/demo").stdout
+    assert "No endpoint is up" in text and "up.," not in text, text

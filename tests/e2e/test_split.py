@@ -293,8 +293,8 @@ def test_figures_and_log(start, services):
     assert (b["requests"], b["responses_5xx"], b["upstream"], b["forced"]) == \
         (found.count("B"), found.count("B"), "new", 0)
     assert a["latency_p50_s"] > 0 and a["latency_p99_s"] >= a["latency_p50_s"]
-    assert a["errors"] == a["latency"] == "baseline"
-    assert b["errors"] == "more (p<0.0001)" and b["errors_effect"] == 1
+    assert a["errors_verdict"] == a["latency_verdict"] == "baseline"
+    assert b["errors_verdict"] == "more (p<0.0001)" and b["errors_effect"] == 1
 
     def logged():
         with open(g.path("log", "access.log")) as f:
@@ -312,8 +312,8 @@ def test_verdict_on_latency(start, services):
     assigned(g, 100)
     wait_for(lambda: sum(r["requests"] for r in rows(g).values()) == 100, "the counts")
     b = rows(g)["B"]
-    assert b["errors"] == "too few" and b["errors_p"] is None
-    assert b["latency"] == "slower (p<0.0001)" and b["latency_effect"] > 0.3
+    assert b["errors_verdict"] == "too few" and b["errors_p"] is None
+    assert b["latency_verdict"] == "slower (p<0.0001)" and b["latency_effect"] > 0.3
     text = g.ctl("show", "split").stdout
     assert "baseline" in text and "slower (p<0.0001)" in text
 

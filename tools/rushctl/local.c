@@ -97,9 +97,18 @@ static void find_subject(const struct options *o, struct subject *s)
         s->prefix = o->value[OPT_PREFIX];
 }
 
+static json_t *lines_of(struct buf *text)
+{
+    json_t *list = json_array();
+
+    for (const char *p = buf_cstr(text); *p != '\0'; p += strcspn(p, "\n") + 1)
+        json_array_append_new(list, ctl_text(slice_of(p, strcspn(p, "\n"))));
+    return list;
+}
+
 static int check_file(const struct options *o, const char *file, const char *prefix)
 {
-    struct buf out = {0};
+    struct buf out = {0}, warnings = {0};
     struct conf *c = conf_load(file, prefix, &out);
     int status;
     json_t *doc;
@@ -109,15 +118,20 @@ static int check_file(const struct options *o, const char *file, const char *pre
         buf_free(&out);
         return status;
     }
+    conf_warnings(c, &warnings);
     if (option_given(o, OPT_JSON)) {
-        doc = json_pack("{s:s, s:[], s:{s:s, s:b, s:i, s:i}}", "schema", "rushgate.check/1",
-                        "warnings", "data", "file", file, "valid", 1, "files", (int)conf_files(c),
-                        "settings", (int)conf_settings_set(c));
+        doc = json_pack("{s:s, s:o, s:{s:s, s:b, s:i, s:i}}", "schema", "rushgate.check/1",
+                        "warnings", lines_of(&warnings), "data", "file", file, "valid", 1, "files",
+                        (int)conf_files(c), "settings", (int)conf_settings_set(c));
         status = output_document(o, doc);
         json_decref(doc);
         conf_free(&c);
+        buf_free(&warnings);
         return status;
     }
+    for (const char *p = buf_cstr(&warnings); *p != '\0'; p += strcspn(p, "\n") + 1)
+        fprintf(stderr, "warning: %.*s\n", (int)strcspn(p, "\n"), p);
+    buf_free(&warnings);
     text_clean(&out, slice_str(file));
     output_counts(&out, conf_files(c), conf_settings_set(c));
     conf_free(&c);

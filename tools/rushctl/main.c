@@ -50,9 +50,8 @@ static uint64_t wait_of(const struct options *o)
 /* How long the daemon may take: commands that wait there take their wait and a little. */
 static uint64_t answer_time(const struct options *o)
 {
-    if (o->inv.id == CMD_RELOAD || o->inv.id == CMD_UPGRADE)
+    if (ctl_command_takes(o->inv.id, CTL_FLAG_WAIT))
         return wait_of(o) + ANSWER_NS;
-    /* A change waits for the processes, too. */
     return ctl_commands[o->inv.id].permission == CTL_OPERATE ? 2 * ANSWER_NS : ANSWER_NS;
 }
 

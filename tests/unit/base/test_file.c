@@ -110,6 +110,25 @@ static void test_errors(void **state)
     assert_int_equal(file_write_all(-1, SLICE_LIT("x")), -EBADF);
 }
 
+static void test_set_aside(void **state)
+{
+    char path[PATH_MAX], first[PATH_MAX], second[PATH_MAX], none[PATH_MAX];
+
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(file_prepare(path_of(state, "list", path), SLICE_LIT("bad")), 0);
+        assert_int_equal(file_commit(path), 0);
+        assert_int_equal(file_set_aside(path, i == 0 ? first : second), 0);
+        assert_int_equal(access(path, F_OK), -1);
+    }
+    assert_string_not_equal(first, second);
+    assert_int_equal(strncmp(first, path, strlen(path)), 0);
+    assert_content(first, "bad");
+    assert_content(second, "bad");
+    assert_int_equal(file_set_aside(path, none), -ENOENT);
+    unlink(first);
+    unlink(second);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, make_directory, remove_directory)
@@ -117,6 +136,7 @@ int main(void)
         T(test_replace),
         T(test_what_lies_there_is_not_followed),
         T(test_errors),
+        T(test_set_aside),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

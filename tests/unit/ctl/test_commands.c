@@ -62,6 +62,8 @@ static void test_complains(void **state)
     assert_false(parse(NULL, 0));
     assert_false(parse(WORDS("relaod")));
     assert_string_equal(hint, "did you mean \"reload\"?");
+    assert_false(parse(WORDS("limits")));
+    assert_string_equal(hint, "did you mean \"show limits\"?");
     assert_false(parse(WORDS("show")));
     assert_non_null(strstr(hint, "workers"));
     assert_false(parse(WORDS("sale", "paus", "demo")));
