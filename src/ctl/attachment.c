@@ -11,6 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* <asm-generic/socket.h> of Linux 6.16 */
+#endif
+
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 /* Room for one descriptor, aligned as a header. What is left over by alignment may take a second.
@@ -76,6 +80,13 @@ ssize_t attachment_send(int socket, const void *bytes, size_t n, int fd)
 }
 
 /* --- the daemon --- */
+
+int attachment_allow(int socket, bool allow)
+{
+    int on = allow;
+
+    return setsockopt(socket, SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof on) < 0 ? -errno : 0;
+}
 
 static void take_descriptors(struct msghdr *msg, int *fd)
 {

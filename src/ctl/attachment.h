@@ -8,6 +8,7 @@
 #ifndef CTL_ATTACHMENT_H
 #define CTL_ATTACHMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -20,6 +21,14 @@
 int attachment_make(const char *path) __attribute__((warn_unused_result));
 /* As send(2), with the descriptor. */
 ssize_t attachment_send(int socket, const void *bytes, size_t n, int fd);
+
+/*
+ * Whether clients of this listening socket, or this client, may send descriptors at all. Closing
+ * one that a stranger has sent may take as long as the stranger likes (a TCP socket with
+ * SO_LINGER), and the last close is in whose process the kernel lets go of it, read or not. 0, or
+ * -ENOPROTOOPT: the kernel is older than 6.16 and cannot refuse them.
+ */
+int attachment_allow(int socket, bool allow) __attribute__((warn_unused_result));
 
 /* As recv(2); *fd: what came along, taking the place of one that came before (closed). */
 ssize_t attachment_recv(int socket, void *bytes, size_t n, int *fd);

@@ -205,8 +205,9 @@ struct ctl_ops {
 
 struct ctl_config {
     struct loop *loop;
-    int listen_fd; /* from ctl_listen; stays the caller's */
-    gid_t group;   /* whose members may operate; (gid_t)-1: nobody's. From ctl_listen */
+    int listen_fd;  /* from ctl_listen; stays the caller's */
+    bool strangers; /* the socket's mode lets in others than those who may operate */
+    gid_t group;    /* whose members may operate; (gid_t)-1: nobody's. From ctl_listen */
     struct control *control;
     const struct metric_zone *metrics;
     const struct bank_zone *banks;

@@ -245,6 +245,9 @@ static void welcome(struct ctl *c, int fd)
         turn_away(fd, CTL_PERMISSION, "the kernel does not say who you are");
         return;
     }
+    /* Before it, a client's descriptor is refused by the kernel; rushctl tries again. */
+    if (c->cfg.strangers && peer_may(&peer, CTL_OPERATE) && attachment_allow(fd, true) < 0)
+        log_debug("control: descriptors are taken from everybody");
     client = calloc(1, sizeof *client);
     if (client == NULL) {
         close(fd);
@@ -291,6 +294,17 @@ static void on_rested(struct loop_timer *t)
     event_add(CONTAINER_OF(t, struct ctl, accept_rest)->accept_ev, NULL);
 }
 
+/* Only those who may operate can send descriptors. The socket may be another master's, whose mode
+ * was another one. */
+static void refuse_descriptors(const struct ctl_config *cfg)
+{
+    int rc = attachment_allow(cfg->listen_fd, !cfg->strangers);
+
+    if (rc < 0 && cfg->strangers)
+        log_warn("control: this kernel (before Linux 6.16) cannot refuse descriptors, by which "
+                 "whoever may connect could hold the master up: set admin.socket_mode to 0660");
+}
+
 struct ctl *ctl_new(const struct ctl_config *cfg)
 {
     struct ctl *c = calloc(1, sizeof *c);
@@ -309,6 +323,7 @@ struct ctl *ctl_new(const struct ctl_config *cfg)
         ctl_free(&c);
         return NULL;
     }
+    refuse_descriptors(cfg);
     event_add(c->accept_ev, NULL);
     return c;
 }

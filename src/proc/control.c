@@ -386,6 +386,7 @@ bool control_open(struct master *m, struct buf *err)
     struct ctl_config cfg = {
         .loop = &m->loop,
         .listen_fd = m->ctl_fd,
+        .strangers = (m->process->admin_socket_mode & S_IWOTH) != 0,
         .group = m->ctl_group,
         .control = m->control,
         .metrics = m->metrics,

@@ -325,3 +325,58 @@ def test_watch_shows_every_rate(busy):
         for field in fields:
             assert [row[field] for row in first["data"]] == [None] * len(first["data"]), (view, field)
             assert all(row[field] >= 0 for row in second["data"]), (view, field)
+
+
+# Sends the descriptor of a TCP socket whose last close() waits a minute for a peer that does not read.
+LINGERING = """
+import array, ctypes, socket, struct, sys
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen()
+held = socket.create_connection(listener.getsockname())
+deaf, _ = listener.accept()
+held.setblocking(False)
+try:
+    while True:
+        held.send(b"x" * 65536)
+except BlockingIOError:
+    pass
+held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+control = socket.socket(socket.AF_UNIX)
+control.connect(sys.argv[1])
+try:
+    control.sendmsg([b"{"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [held.fileno()]))])
+    held.close()  # the daemon's is the last one
+    print("sent", flush=True)
+except PermissionError:
+    print("refused", flush=True)
+control.close()
+sys.stdin.read()  # deaf stays open
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None,
+                    reason="needs root and setpriv")
+def test_strangers_cannot_hold_the_master_by_a_descriptor(make_gateway):
+    gateway = make_gateway({"admin": {"socket_mode": "0666"}}).start()
+    if "cannot refuse descriptors" in gateway.error_log():
+        pytest.skip("the kernel is older than 6.16")
+    os.chmod(gateway.path("run"), 0o755)
+    stranger = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    socket_file = gateway.path("run", "rushgate.sock")
+    with subprocess.Popen(stranger + ["/usr/bin/python3", "-c", LINGERING, socket_file], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as attacker:
+        told = attacker.stdout.readline()
+        gateway.ctl("status")
+        attacker.stdin.close()
+    assert told == "refused\n"
+    # Who may operate sends one as ever; who may not is told so.
+    with open(gateway.path("list"), "w") as f:
+        f.write("192.0.2.7\n")
+    for _ in range(20):
+        gateway.ctl("ban", "load", gateway.path("list"))
+    os.chmod(gateway.path("list"), 0o644)
+    program = shutil.copy(os.path.join(BUILD, "rushctl"), gateway.path("rushctl"))
+    done = subprocess.run(stranger + [program, "-s", socket_file, "--json", "ban", "load", "-"],
+                          input="192.0.2.8\n", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 4 and json.loads(done.stdout)["error"]["code"] == "permission", done

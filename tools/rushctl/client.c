@@ -19,6 +19,8 @@
 #define ANSWER_MAX_BYTES (64u << 20)
 #define TRIES            5u
 #define TRY_AGAIN_MS     100
+#define LOOK_AGAIN_MS    5
+#define ATTACH_WAIT_NS   (2 * NS_PER_S)
 
 void client_failure_fini(struct client_failure *f)
 {
@@ -157,11 +159,20 @@ static bool wait_for(int fd, short what, uint64_t until_ns)
 /* attached: sent with the first bytes; -1: nothing. */
 static bool send_all(int fd, struct slice s, int attached, uint64_t until_ns)
 {
+    uint64_t give_up_ns = clock_mono_ns() + ATTACH_WAIT_NS;
+
     while (s.n > 0) {
         ssize_t n = attached >= 0 ? attachment_send(fd, s.p, s.n, attached)
                                   : send(fd, s.p, s.n, MSG_NOSIGNAL);
         if (n < 0 && errno == EAGAIN && wait_for(fd, POLLOUT, until_ns))
             continue;
+        /* The daemon has not looked yet at who connects; from whom it takes nothing the request
+         * goes without, and is refused. */
+        if (n < 0 && errno == EPERM && attached >= 0) {
+            (void)poll(NULL, 0, LOOK_AGAIN_MS);
+            attached = clock_mono_ns() < give_up_ns ? attached : -1;
+            continue;
+        }
         /* Whoever turned us away may have said why before it closed: read on. */
         if (n < 0)
             return errno == EPIPE;
