@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -380,3 +381,27 @@ def test_strangers_cannot_hold_the_master_by_a_descriptor(make_gateway):
     done = subprocess.run(stranger + [program, "-s", socket_file, "--json", "ban", "load", "-"],
                           input="192.0.2.8\n", capture_output=True, text=True, timeout=60)
     assert done.returncode == 4 and json.loads(done.stdout)["error"]["code"] == "permission", done
+
+
+def manual_examples():
+    with open(os.path.join(os.path.dirname(__file__), "..", "..", "docs", "rushctl.1")) as f:
+        text = f.read().partition("\n.SH EXAMPLES\n")[2].partition("\n.SH ")[0]
+    return [line for line in text.replace("\\-", "-").replace("\\e", "\\").splitlines() if line.startswith("rushctl ")]
+
+
+def test_examples_of_the_manual_are_commands():
+    """Each is understood: nobody answers (3), and none is a usage error (2)."""
+    lines = manual_examples()
+    assert len(lines) > 15
+    for line in lines:
+        words = shlex.split(line.replace("--watch 2 ", ""))[1:]
+        done = rushctl("-s", "/nonexistent/rushgate.sock", *words)
+        assert done.returncode == 3 or words[0] == "check" and done.returncode in (0, 5), (line, done.stderr)
+    for command in ("status", "show limits", "limit set", "ban add", "--canary", "config rollback", "upgrade"):
+        assert any(command in line for line in lines), command
+
+
+@pytest.mark.parametrize("words", [[], ["limit", "set"], ["show"], ["explain"]], ids=" ".join)
+def test_help_fits_a_terminal(words):
+    text = rushctl("help", *words).stdout
+    assert text and max(map(len, text.splitlines())) <= 80, max(text.splitlines(), key=len)

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "conf/conf.h"
@@ -151,6 +153,48 @@ int local_CHECK(struct options *o)
 
 /* --- help --- */
 
+#define WIDTH_DEFAULT 80
+#define WIDTH_LEAST   60
+#define WIDTH_MOST    120
+
+/* Of the terminal, as far as lines that long are read with pleasure. */
+static size_t terminal_width(void)
+{
+    struct winsize size;
+
+    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+        return WIDTH_DEFAULT;
+    return size.ws_col < WIDTH_LEAST  ? WIDTH_LEAST
+           : size.ws_col > WIDTH_MOST ? WIDTH_MOST
+                                      : size.ws_col;
+}
+
+/* Words from `column` on, in further lines from `indent` on, and the end of the line. What is in
+ * brackets stays together. */
+static void wrap(struct buf *out, size_t column, size_t indent, const char *text)
+{
+    size_t width = terminal_width();
+    bool first = true;
+
+    while (*text != '\0') {
+        size_t n = *text == '[' ? strcspn(text, "]") : strcspn(text, " ");
+        n += strcspn(text + n, " ");
+        if (!first && column + 1 + n > width) {
+            buf_printf(out, "\n%*s", (int)indent, "");
+            column = indent;
+        } else if (!first) {
+            buf_char(out, ' ');
+            column++;
+        }
+        buf_add(out, text, n);
+        column += n;
+        first = false;
+        text += n;
+        text += strspn(text, " ");
+    }
+    buf_char(out, '\n');
+}
+
 static void help_options(struct buf *out)
 {
     buf_str(out, "\nOptions:\n");
@@ -160,14 +204,22 @@ static void help_options(struct buf *out)
         if (p->letter != 0)
             snprintf(letter, sizeof letter, "-%c, ", p->letter);
         snprintf(name, sizeof name, "--%s%s%s", p->name, p->metavar[0] ? " " : "", p->metavar);
-        buf_printf(out, "  %s%-22s  %s\n", letter, name, p->help);
+        buf_printf(out, "  %s%-22s  ", letter, name);
+        wrap(out, 30, 30, p->help);
     }
 }
+
+#define LEGEND_INDENT 10
 
 static void legend_line(void *out, const char *heading, const char *field, const char *help,
                         const char *when)
 {
-    buf_printf(out, "      %-13s  %-18s  %s%s\n", heading, field, help, when);
+    struct buf text = {0};
+
+    buf_printf(&text, "%s%s", help, when);
+    buf_printf(out, "      %-13s  %s\n%*s", heading, field, LEGEND_INDENT, "");
+    wrap(out, LEGEND_INDENT, LEGEND_INDENT, buf_cstr(&text));
+    buf_free(&text);
 }
 
 static void help_legend(struct buf *out, enum ctl_command_id id)
@@ -182,15 +234,21 @@ static void help_legend(struct buf *out, enum ctl_command_id id)
 
 static void help_command(struct buf *out, enum ctl_command_id id)
 {
+    struct buf usage = {0};
+
+    ctl_usage(id, &usage);
     buf_str(out, "rushctl ");
-    ctl_usage(id, out);
-    buf_printf(out, "\n    %s\n", ctl_commands[id].help);
+    wrap(out, 8, 8, buf_cstr(&usage));
+    buf_free(&usage);
+    buf_str(out, "    ");
+    wrap(out, 4, 4, ctl_commands[id].help);
     for (unsigned f = 0; f < CTL_FLAG_COUNT; f++) {
         char name[64];
         if (!ctl_command_takes(id, (enum ctl_flag_id)f))
             continue;
         snprintf(name, sizeof name, "--%s %s", ctl_flags[f].name, ctl_flags[f].metavar);
-        buf_printf(out, "    %-20s  %s\n", name, ctl_flags[f].help);
+        buf_printf(out, "    %-20s  ", name);
+        wrap(out, strlen(name) > 20 ? 6 + strlen(name) : 26, 26, ctl_flags[f].help);
     }
     help_legend(out, id);
     if (ctl_commands[id].permission == CTL_OPERATE)
@@ -271,7 +329,7 @@ static int help_json(struct options *o, json_t *commands)
 
 static int help_all(void)
 {
-    struct buf out = {0};
+    struct buf out = {0}, codes = {0};
 
     buf_str(&out, "rushctl controls a running rushgate.\n\n"
                   "Usage: rushctl [OPTION...] COMMAND [ARGUMENT...]\n\nCommands:\n");
@@ -280,14 +338,19 @@ static int help_all(void)
         if (!ctl_commands[i].visible)
             continue;
         ctl_usage((enum ctl_command_id)i, &usage);
-        buf_printf(&out, "  %-36s  %s\n", buf_cstr(&usage), ctl_commands[i].help);
+        buf_str(&out, "  ");
+        wrap(&out, 2, 6, buf_cstr(&usage));
+        buf_str(&out, "          ");
+        wrap(&out, 10, 10, ctl_commands[i].help);
         buf_free(&usage);
     }
     help_options(&out);
-    buf_str(&out, "\nExit status: 0 done");
+    buf_str(&codes, "Exit status: 0 done");
     for (unsigned e = 0; e < CTL_ERROR_COUNT; e++)
-        buf_printf(&out, ", %d %s", ctl_errors[e].exit_status, ctl_errors[e].code);
-    buf_str(&out, "\n");
+        buf_printf(&codes, ", %d %s", ctl_errors[e].exit_status, ctl_errors[e].code);
+    buf_char(&out, '\n');
+    wrap(&out, 0, 4, buf_cstr(&codes));
+    buf_free(&codes);
     return print(&out);
 }
 
