@@ -4,8 +4,10 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -13,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BENCH = os.path.join(ROOT, "tools", "bench")
 sys.path.insert(0, BENCH)
 
-from benchlib import counting, judge, load, measure, page, report, svg  # noqa: E402
+from benchlib import counting, flood, judge, load, measure, page, report, svg  # noqa: E402
 
 WRK = """Running 1s test @ http://127.0.0.1:1/
   1 threads and 64 connections
@@ -43,6 +45,29 @@ def test_wrk_output():
     assert bad["bad"] == 7 and "read 3" in bad["errors"]
     with pytest.raises(RuntimeError):
         load.parse_wrk("unable to connect")
+
+
+def trickle(listener, answers, piece):
+    """A server that answers 10 requests in pieces of so many bytes."""
+    conn, _ = listener.accept()
+    with conn:
+        asked = b""
+        while asked.count(b"\r\n\r\n") < 10:
+            asked += conn.recv(4096)
+        text = b"".join(b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\nin" % status for status in answers)
+        for i in range(0, len(text), piece):
+            conn.sendall(text[i : i + piece])
+        conn.recv(1)  # until the other has closed
+
+
+@pytest.mark.parametrize("piece", [1, 7, 11, 12, 13, 4096])
+def test_flood_counts_each_answer_once(piece):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=trickle, args=(listener, [200, 429, 429] * 3 + [200], piece))
+        server.start()
+        got = flood.flood(listener.getsockname()[1], load.get("/")(0), 0, connections=1, depth=10)
+        server.join()
+    assert got.answers == {"200": 4, "429": 6} and 0 < got.seconds < 60
 
 
 def test_h2load_output():

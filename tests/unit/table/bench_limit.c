@@ -178,8 +178,9 @@ static void totals(const struct share *s, uint64_t *admitted, uint64_t *decision
     *seconds = (double)(last - first) / 1e9;
 }
 
-/* Up to 50 ms of burst, so that processes the scheduler stops for a while lose nothing; what flows
- * by while both are stopped for longer is counted, and not allowed for. */
+/* Up to 200 ms of burst, so that processes the scheduler stops for a while lose nothing, nor with
+ * them the rest of a lease: leases are of the upper half, and strict is what is near the limit.
+ * What flows by while both are stopped for longer is counted, and not allowed for. */
 static int rates(struct share *s, double seconds)
 {
     static const uint64_t all[] = {1, 100, 3000, 50000, 1000000};
@@ -189,7 +190,7 @@ static int rates(struct share *s, double seconds)
         struct run r = {.rate = all[i / 2], .leases = i % 2, .batch = 1};
         uint64_t admitted, decisions;
         double took, allowed, missed;
-        r.burst = 1 + r.rate / 20;
+        r.burst = 1 + r.rate / 5;
         /* At 1/s as many seconds as make one token in a thousand visible would take a quarter of an
          * hour; what is shown is that no token is missing or too many. Half a token more than a
          * whole number of them: the two do not begin in the same microsecond, so that a token due
