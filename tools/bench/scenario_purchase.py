@@ -3,13 +3,17 @@
 
 A purchase is answered when it is on disk; the peers write nothing. Counted are all processes: the
 gateway's with the box office, the peer's with its backend. The target is beside the cheapest request a
-proxy can get, a GET from wrk; beside it the very request of a purchase, from the same generator."""
+proxy can get, a GET from wrk; beside it the very request of a purchase, from the same generator. The server that
+does nothing receives a purchase, passes 64 bytes to one more process over a socket that stays open, all of a turn in
+one message, which has a block on disk for all that came meanwhile, and sends the same answer: no parsing, no HTTP/2,
+no transcoding, no order, no index, no SQL."""
 
 from benchlib import gateway, load, measure, peers
-from benchlib.measure import Contender
+from benchlib.measure import Contender, floor_of
 
 ORDER = 40
 NEEDS = ["nginx", "wrk"]
+CHECKS = ["tools/bench/floor"]
 
 
 def created(ctx, back_status=201):
@@ -43,4 +47,8 @@ def contenders(ctx, log=False):
 
 
 def run(ctx):
-    ctx.compare(*contenders(ctx), figures=[measure.CPU_PURCHASE])
+    ours, theirs = contenders(ctx)
+    gateway_itself = ours.servers[0]
+    one = load.purchases("bench", "floor")(0)
+    floor = floor_of(ctx, gateway_itself, one, lambda server: load.stampede(ctx, server), store=True)
+    ctx.compare(ours, [*theirs, floor], figures=[measure.CPU_PURCHASE])
