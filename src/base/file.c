@@ -94,6 +94,19 @@ void file_abort(const char *path)
         unlink(name);
 }
 
+/* rename() that takes no name from another file. 0 or -errno. */
+static int rename_new(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    /* NFS and some others cannot do it in one step. */
+    if (link(from, to) != 0)
+        return -errno;
+    return unlink(from) == 0 ? 0 : -errno;
+}
+
 int file_set_aside(const char *path, char *aside)
 {
     unsigned long long now = clock_real_ns() / NS_PER_S;
@@ -104,9 +117,7 @@ int file_set_aside(const char *path, char *aside)
         int n = snprintf(aside, PATH_MAX, "%s.bad-%llu", path, now + i);
         if (n < 0 || n >= PATH_MAX)
             return -ENAMETOOLONG;
-        if (renameat2(AT_FDCWD, path, AT_FDCWD, aside, RENAME_NOREPLACE) == 0)
-            return 0;
-        rc = -errno;
+        rc = rename_new(path, aside);
         if (rc != -EEXIST)
             return rc;
     }

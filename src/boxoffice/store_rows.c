@@ -28,12 +28,17 @@ struct rows_cursor {
 static int rows_connect(sqlite3 *db, const char *sql, void *store, sqlite3_vtab **out)
 {
     struct rows *r = calloc(1, sizeof *r);
+    int rc;
 
     if (r == NULL)
         return SQLITE_NOMEM;
     r->store = store;
-    *out = &r->base;
-    return sqlite3_declare_vtab(db, sql);
+    rc = sqlite3_declare_vtab(db, sql);
+    if (rc == SQLITE_OK)
+        *out = &r->base;
+    else
+        free(r);
+    return rc;
 }
 
 static int orders_connect(sqlite3 *db, void *store, int argc, const char *const *argv,

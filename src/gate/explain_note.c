@@ -147,13 +147,22 @@ static void note_ban(struct gate_request *q, enum phase_verdict v)
     explain_close(q->explain);
 }
 
+/* Why the service is asked, whatever it has refused. */
+static const char *unkept(const struct gate_request *q)
+{
+    if (q->idempotency_key.n == 0)
+        return "the service is asked: no Idempotency-Key";
+    return explain_body_unknown(q) ? "the service is asked: no body given (--data)"
+                                   : "the service is asked";
+}
+
 static void note_closed(struct gate_request *q, enum phase_verdict v)
 {
     if (q->route->closed_n == 0)
         return;
     explain_open(q->explain, "closed", "%s",
                  v != PHASE_NEXT  ? "the service has just refused it to everybody"
-                 : q->closed == 0 ? "the service is asked: no Idempotency-Key, or no body given"
+                 : q->closed == 0 ? unkept(q)
                                   : "the service is asked: it has not just refused the same, or "
                                     "the key was passed on before");
     explain_flag(q->explain, "closed", v != PHASE_NEXT);

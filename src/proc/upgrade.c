@@ -375,7 +375,7 @@ static const char *not_now(struct master *m)
     if (!m->ready)
         return "the start is not complete";
     if (list_first(&m->adoptions) != NULL)
-        return "a reload is running";
+        return "a change of the configuration is under way";
     if (canary_runs(m)) /* the new binary would take what the file says for everybody */
         return "a canary runs: promote it or roll it back first";
     if (atomic_load_explicit(&m->control->draining, memory_order_relaxed))

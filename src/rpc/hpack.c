@@ -143,7 +143,11 @@ void hpack_once(struct hpack *h, struct buf *out, struct slice name, struct slic
             put_literal(out, NEVER, NEVER_BITS, index_of(h, i), name, value);
             return;
         }
-    put_new(h, out, 0, name, value); /* takes the name along */
+    /* The entry is there for its name; a client's long value would fill the table for good. */
+    if (value.n <= HPACK_ONCE_BYTES)
+        put_new(h, out, 0, name, value);
+    else
+        put_literal(out, NEVER, NEVER_BITS, static_name(name), name, value);
 }
 
 static void put_frame(struct buf *out, unsigned type, unsigned flags, uint32_t stream,

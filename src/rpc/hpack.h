@@ -25,7 +25,8 @@
 
 #define HPACK_TABLE_BYTES 4096u
 #define HPACK_ENTRIES     64u
-#define HPACK_VALUES      24u /* entries of one name */
+#define HPACK_VALUES      24u  /* entries of one name */
+#define HPACK_ONCE_BYTES  128u /* a value that does not come again is no longer in an entry */
 
 struct hpack {
     struct buf text; /* names and values of the entries */
@@ -46,7 +47,8 @@ void hpack_resized(struct hpack *h, struct slice updates);
 
 /* A field that is likely to come again as it is. */
 void hpack_again(struct hpack *h, struct buf *out, struct slice name, struct slice value);
-/* A field whose value is not: only its name is referred to, and nobody may index it. */
+/* A field whose value is not: only its name is referred to. Of a name's first one that is short the
+ * value is in the table with it, and never referred to. */
 void hpack_once(struct hpack *h, struct buf *out, struct slice name, struct slice value);
 
 /* A field of the static table, name and value. */

@@ -27,7 +27,8 @@
  * when way 1 held anything of A, it would have erased way 5's claim; so way 1 was claimed later,
  * when way 5 held A: as entry, and way 1's settler would have erased way 1's claim, or as claim,
  * and it would have erased that one or seen it become the entry. That what a settler swaps is the
- * claim from before its look is what the ticket is for: no two claims in a way are alike.
+ * claim from before its look is what the ticket is for: two claims in a way that are alike take a
+ * worker with an old clock and a chance of 2^-24.
  *
  * All orders are relaxed but for that, where a claim and the look at the others must not change
  * places (both seq_cst): no other data hangs on a TAT.
