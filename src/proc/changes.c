@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,11 @@
 #include "base/log.h"
 #include "proc/changes_int.h"
 #include "proc/master.h"
+
+/* Generations that a process may be behind: each keeps a bank, which a reload needs some day. What
+ * ends a change may use more than what begins one. */
+#define BEHIND_MAX     8
+#define BEHIND_MAX_END 16
 
 #define LOOK_NS  (30 * NS_PER_S) /* the wall clock may be set: no longer sleep than this */
 #define RETRY_NS (1 * NS_PER_S)  /* an expiry that could not be published */
@@ -253,6 +259,32 @@ static void answer_at_once(struct master *m, struct change_job *j, struct conf *
     job_free(j);
 }
 
+/* A process that does not follow keeps every bank since. CTL_ERROR_COUNT: there is room. */
+static enum ctl_error check_room(struct master *m, struct change_job *j)
+{
+    unsigned slot;
+    uint64_t behind = publish_behind(m, &slot);
+    bool warned = m->changes.put_off;
+
+    m->changes.put_off = false;
+    if (behind < (j->kind == JOB_SET ? BEHIND_MAX : BEHIND_MAX_END))
+        return CTL_ERROR_COUNT;
+    if (slot == CONTROL_KEEPER)
+        buf_str(&j->message, "the keeper");
+    else
+        buf_printf(&j->message, "worker %u", slot);
+    buf_printf(&j->message,
+               " (process %u) has not followed the last %" PRIu64
+               " generations; nothing has changed",
+               atomic_load_explicit(&m->control->slots[slot].pid, memory_order_relaxed), behind);
+    buf_str(&j->hint, "rushctl show workers; one that does not answer can be killed, a new one "
+                      "starts with what is in force");
+    if (j->kind == JOB_EXPIRE && !warned)
+        log_warn("runtime changes cannot expire: %s", buf_cstr(&j->message));
+    m->changes.put_off = j->kind == JOB_EXPIRE || warned;
+    return CTL_REFUSED;
+}
+
 static void run_job(struct master *m, struct change_job *j)
 {
     struct change_set s;
@@ -267,6 +299,8 @@ static void run_job(struct master *m, struct change_job *j)
     }
     if (error == CTL_ERROR_COUNT)
         add_rows(m, j, &s, next);
+    if (error == CTL_ERROR_COUNT && j->rows_n > 0)
+        error = check_room(m, j);
     /* An end must not wait for room on the disk; what begins must be remembered. */
     if (error == CTL_ERROR_COUNT && !changes_prepare(m, &s, &j->warning) && j->kind == JOB_SET) {
         buf_printf(&j->message, "%s; nothing has changed", buf_cstr(&j->warning));

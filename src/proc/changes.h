@@ -6,9 +6,10 @@
  *                         |                 |              |
  *                         +--- wrong        +--- full      +--- no bank: nothing has changed
  *
- * Orders are carried out one after the other, and not while a reload runs, since each builds on the
- * configuration that the one before has left. What is to be true after a publication waits in
- * `pending` and becomes true with the flip.
+ * Orders are carried out one after the other, each on the configuration that the one before has
+ * left, and wait for no process; but a process that stands still keeps what is published meanwhile,
+ * so beside one that is too far behind nothing new begins. What is to be true after a publication
+ * waits in `pending` and becomes true with the flip.
  */
 #ifndef PROC_CHANGES_H
 #define PROC_CHANGES_H
@@ -28,6 +29,7 @@ struct changes {
     bool has_pending;
     bool ordered;            /* what is missing in it ended by an order, not by a reload */
     bool has_file;           /* pending is in the state file's successor, too */
+    bool put_off;            /* an expiry waits for a process that does not follow */
     bool stale, was_stale;   /* the state file says something else than now; before pending was */
     struct change_job *jobs; /* waiting, first come first served; owned */
     struct change_job *late; /* published, waiting for the processes; owned */

@@ -103,8 +103,11 @@ char *history_in_short(const struct reload_report *r);
 
 /* --- publish.c --- */
 
+/* By how many generations the process that is furthest behind is; its slot. A canary is none. */
+uint64_t publish_behind(const struct master *m, unsigned *slot);
+
 /* Compiles and publishes. False with errors: nothing has changed. */
-bool publish_conf(struct master *m, const struct conf *c, struct buf *errors);
+bool publish_conf(struct master *m, const struct conf *c, enum origin origin, struct buf *errors);
 /* Compiles and offers as a canary. seed 0: the generation it gets. */
 bool publish_canary(struct master *m, const struct conf *c, uint32_t share, uint64_t seed,
                     struct buf *errors);

@@ -55,29 +55,47 @@ static uint32_t arm_stat(void *arg, const char *name)
     return names_index(&m->names, NAME_ARM, name);
 }
 
+uint64_t publish_behind(const struct master *m, unsigned *slot)
+{
+    uint64_t current = bank_current(m->banks).generation;
+    struct slots_held held;
+
+    slots_held(m->control, &held);
+    *slot = held.oldest;
+    return held.from < current ? current - held.from : 0;
+}
+
 static void refused(const struct master *m, int rc, size_t size, unsigned holder,
                     struct buf *errors)
 {
+    unsigned oldest;
+    uint64_t behind = publish_behind(m, &oldest);
+
     if (rc == -EFBIG)
         buf_printf(errors, "the compiled configuration has %zu bytes, a bank holds %" PRIu64 "\n",
                    size, m->banks->bank_size);
     else if (rc == -EBUSY)
-        buf_printf(errors,
-                   "all %u banks are in use: slot %u alone still has requests of %d generations\n",
-                   BANK_COUNT, holder, __builtin_popcountll(m->control->slots[holder].held_banks));
+        buf_printf(
+            errors,
+            "all %u banks are in use: slot %u alone still has requests of %d generations, and "
+            "slot %u has not followed the last %" PRIu64 "\n",
+            BANK_COUNT, holder, __builtin_popcountll(m->control->slots[holder].held_banks), oldest,
+            behind);
     else
         buf_printf(errors, "publishing failed: %s\n", strerror(-rc));
 }
 
-/* What processes need comes before what is only kept. */
-static int reserve(struct master *m, size_t size, uint64_t generation, struct buf *errors)
+/* What processes need comes before what is only kept. But runtime changes are many and small: they
+ * cost nobody a way back. */
+static int reserve(struct master *m, size_t size, uint64_t generation, enum origin origin,
+                   struct buf *errors)
 {
     unsigned holder = 0;
     int bank;
 
     do
         bank = bank_reserve(m->banks, m->control, size, generation, &holder);
-    while (bank == -EBUSY && history_drop_oldest(m));
+    while (bank == -EBUSY && origin != ORIGIN_RUNTIME && history_drop_oldest(m));
     if (bank < 0)
         refused(m, bank, size, holder, errors);
     return bank;
@@ -113,6 +131,7 @@ static uint64_t next_generation(const struct master *m)
 
 /* As what: share 0 as the current configuration, else as a canary. */
 struct publish_as {
+    enum origin origin;
     uint32_t share;
     uint64_t seed;
 };
@@ -120,7 +139,7 @@ struct publish_as {
 static bool publish(struct master *m, struct slice blob, uint64_t generation,
                     const struct publish_as *as, struct buf *errors)
 {
-    int bank = reserve(m, blob.n, generation, errors);
+    int bank = reserve(m, blob.n, generation, as->origin, errors);
 
     if (bank < 0)
         return false;
@@ -152,15 +171,15 @@ static bool compile(struct master *m, const struct conf *c, const struct publish
     return ok;
 }
 
-bool publish_conf(struct master *m, const struct conf *c, struct buf *errors)
+bool publish_conf(struct master *m, const struct conf *c, enum origin origin, struct buf *errors)
 {
-    return compile(m, c, &(struct publish_as){0}, errors);
+    return compile(m, c, &(struct publish_as){.origin = origin}, errors);
 }
 
 bool publish_canary(struct master *m, const struct conf *c, uint32_t share, uint64_t seed,
                     struct buf *errors)
 {
-    return compile(m, c, &(struct publish_as){share, seed}, errors);
+    return compile(m, c, &(struct publish_as){ORIGIN_CANARY, share, seed}, errors);
 }
 
 /* The copy says by itself which generation it is; so it is made in private memory first. */
@@ -183,7 +202,8 @@ bool publish_again(struct master *m, unsigned bank, struct buf *errors)
     indexes_begin(m, generation);
     names_again(&m->names, bank);
     endpoints_again(m, bank);
-    ok = publish(m, buf_view(&blob), generation, &(struct publish_as){0}, errors);
+    ok = publish(m, buf_view(&blob), generation, &(struct publish_as){.origin = ORIGIN_ROLLBACK},
+                 errors);
     if (!ok)
         names_abort(&m->names);
 out:

@@ -36,7 +36,7 @@ bool reload_first(struct master *m, struct buf *errors)
     static const struct reload_report none;
     static const struct origin_of start = {.origin = ORIGIN_START};
 
-    if (!publish_conf(m, m->conf, errors))
+    if (!publish_conf(m, m->conf, ORIGIN_START, errors))
         return false;
     history_add(m, m->conf, &start, &none);
     warn_start(m);
@@ -47,7 +47,7 @@ bool reload_first(struct master *m, struct buf *errors)
  * report and nothing has changed. */
 static bool take_into_force(struct adoption *c, struct conf *next, const struct origin_of *o)
 {
-    if (next == NULL || !publish_conf(c->m, next, &c->report.errors)) {
+    if (next == NULL || !publish_conf(c->m, next, o->origin, &c->report.errors)) {
         changes_abort(c->m);
         conf_free(&next);
         return false;

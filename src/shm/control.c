@@ -76,8 +76,10 @@ void slots_held(const struct control *c, struct slots_held *out)
         uint64_t from = atomic_load_explicit(&c->slots[i].held_from, memory_order_acquire);
         uint64_t banks = atomic_load_explicit(&c->slots[i].held_banks, memory_order_acquire);
         int weight = __builtin_popcountll(banks);
-        if (from < out->from)
+        if (from < out->from) {
             out->from = from;
+            out->oldest = i;
+        }
         out->banks |= banks;
         if (weight > most) {
             most = weight;

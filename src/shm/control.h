@@ -127,6 +127,7 @@ struct slots_held {
     uint64_t from;   /* lowest held_from: every bank of a generation at or above it */
     uint64_t banks;  /* and these */
     unsigned holder; /* a slot that holds more than others, for messages */
+    unsigned oldest; /* the slot whose held_from is the lowest */
 };
 
 /* Master. */

@@ -548,6 +548,31 @@ def test_nobody_waits_beside_a_stopped_worker(limits):
     limits.errors_expected = True
 
 
+def test_changes_beside_a_stopped_worker_leave_room(limits):
+    """It keeps every bank published since; so before they run out, changes are refused and the answer names it."""
+    limits.write_config({"http": {"server_name": "one"}})
+    limits.ctl("reload")
+    kept = limits.ctl("show", "generations").stdout.count("kept")
+    stopped = limits.processes("worker")[0]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        for i in range(8):
+            limits.ctl("limit", "set", "few", f"{i + 2}/h", "--wait", "0s", "--for", "2s")
+        error = limits.ctl_json("limit", "set", "few", "20/h", "--wait", "0s", check=1)["error"]
+        assert error["code"] == "refused" and "can be killed" in error["hint"], error
+        assert re.search(rf"worker \d \(process {stopped}\) has not followed the last 8 generations", error["message"])
+        wait_for(lambda: changes(limits) == {}, "the end of the change")
+        for i in range(7):
+            limits.ctl("set", "http.server_name", "x", "--wait", "0s", check=1)
+        assert limits.ctl("show", "generations").stdout.count("kept") == kept
+        limits.ctl("reload", "--wait", "0s")
+    finally:
+        os.kill(stopped, signal.SIGKILL)
+    wait_for(lambda: limits.ctl("set", "http.server_name", "now", check=None).returncode == 0, "room for changes")
+    assert limits.client.get("/hello").header("Server") == "now"
+    limits.errors_expected = True
+
+
 def test_what_is_over_has_no_end(limits):
     limits.ctl("limit", "set", "few", "2/h", "--for", "1h")
     assert "until" in limits.ctl("limit", "set", "few", "4/h", "--for", "1h").stdout
