@@ -14,9 +14,8 @@
 void rolled_back_forget(struct master *m)
 {
     struct rolled_back *r = &m->rolled_back;
-    struct conf *conf = (struct conf *)(uintptr_t)r->conf;
 
-    conf_free(&conf);
+    conf_free(&r->conf);
     free(r->by);
     free(r->reason);
     *r = (struct rolled_back){0};
@@ -43,19 +42,15 @@ void rolled_back_canary(struct master *m, struct conf *conf, const char *by, con
 
 void rolled_back_kept(struct master *m, const struct kept *k, const char *by, const char *reason)
 {
-    note(m, (struct rolled_back){.generation = k->generation, .since_real_ns = k->since_real_ns},
-         by, reason);
-}
+    struct buf errors = {0};
 
-/* What the file said. NULL: it is no longer kept. */
-static const struct conf *said(const struct master *m)
-{
-    if (m->rolled_back.canary)
-        return m->rolled_back.conf;
-    for (unsigned i = 0; i < m->history.n; i++)
-        if (m->history.all[i].of_file)
-            return m->history.all[i].conf;
-    return NULL;
+    /* A copy: the history may give it up before the file is mended. */
+    note(m,
+         (struct rolled_back){.generation = k->generation,
+                              .since_real_ns = k->since_real_ns,
+                              .conf = conf_derive(k->conf, NULL, &errors)},
+         by, reason);
+    buf_free(&errors);
 }
 
 static void nothing(void *arg, const struct conf_change *change)
@@ -66,7 +61,7 @@ static void nothing(void *arg, const struct conf_change *change)
 
 bool rolled_back_is(const struct master *m, const struct conf *files)
 {
-    const struct conf *before = m->rolled_back.generation != 0 ? said(m) : NULL;
+    const struct conf *before = m->rolled_back.conf;
     struct buf errors = {0};
     struct conf *plain; /* without the runtime changes of then */
     bool same;

@@ -20,11 +20,11 @@ struct kept;
 struct master;
 
 struct rolled_back {
-    uint64_t generation;     /* as which it was tried or in force; 0: there is nothing */
-    uint64_t since_real_ns;  /* from when on it was */
-    uint64_t at_real_ns;     /* when it was rolled back */
-    const struct conf *conf; /* of a canary, owned; of a kept one NULL: the history has it */
-    char *by, *reason;       /* owned; reason "" none */
+    uint64_t generation;    /* as which it was tried or in force; 0: there is nothing */
+    uint64_t since_real_ns; /* from when on it was */
+    uint64_t at_real_ns;    /* when it was rolled back */
+    struct conf *conf;      /* owned: what the file said */
+    char *by, *reason;      /* owned; reason "" none */
     bool canary;
 };
 

@@ -92,6 +92,20 @@ def test_rollback_and_back(plain):
     assert server(plain) == "three"
 
 
+def test_what_was_rolled_back_stays_so_when_it_is_no_longer_kept(plain):
+    for name in ("one", "two"):
+        named(plain, name)
+    plain.ctl("config", "rollback")
+    plain.ctl("set", "generations.keep", "0")
+    assert len(listed(plain)) == 1
+    error = plain.ctl_json("reload", check=1)["error"]
+    assert error["code"] == "refused" and "still holds generation 3" in error["details"], error
+    assert server(plain) == "one"
+    plain.ctl("reload", "--force")
+    assert server(plain) == "two"
+    plain.errors_expected = True
+
+
 def test_rollback_refuses_what_is_not_there(plain):
     answer = plain.ctl("config", "rollback", check=1)
     assert "no earlier configuration" in answer.stderr
