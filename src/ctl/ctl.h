@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/buf.h"
@@ -230,6 +231,14 @@ struct ctl_config {
  */
 int ctl_listen(const char *path, mode_t mode, const char *group, gid_t otherwise, gid_t *gid)
     __attribute__((warn_unused_result));
+
+/*
+ * Mode and group, as in ctl_listen, for a socket that another master bound to path and gave to us.
+ * 0, or -errno: what could not be changed is as it was. *is: the file as it is now, zeroed
+ * when it is not ours.
+ */
+int ctl_relisten(int fd, const char *path, mode_t mode, const char *group, gid_t otherwise,
+                 struct stat *is) __attribute__((warn_unused_result));
 
 /* Starts to accept. NULL when memory is out. */
 struct ctl *ctl_new(const struct ctl_config *cfg);

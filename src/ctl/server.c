@@ -245,8 +245,9 @@ static void welcome(struct ctl *c, int fd)
         turn_away(fd, CTL_PERMISSION, "the kernel does not say who you are");
         return;
     }
-    /* Before it, a client's descriptor is refused by the kernel; rushctl tries again. */
-    if (c->cfg.strangers && peer_may(&peer, CTL_OPERATE) && attachment_allow(fd, true) < 0)
+    /* Before it, a client's descriptor is refused by the kernel where strangers may connect, or
+     * could when it connected, which may have been to the master before; rushctl tries again. */
+    if (peer_may(&peer, CTL_OPERATE) && attachment_allow(fd, true) < 0)
         log_debug("control: descriptors are taken from everybody");
     client = calloc(1, sizeof *client);
     if (client == NULL) {

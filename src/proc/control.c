@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "ctl/ctl.h"
 #include "proc/master.h"
 
@@ -381,12 +382,34 @@ bool control_bind(struct master *m, struct buf *err)
     return false;
 }
 
+/* Whether strangers may connect. The file of a socket that was taken over is as the master before
+ * made it; only now, when that one cannot go on, it becomes what our configuration says. */
+static bool strangers_may(struct master *m)
+{
+    const struct conf_process *p = m->process;
+    mode_t mode = p->admin_socket_mode;
+    struct stat is = {0};
+    int rc;
+
+    if (!m->control_shared)
+        return (mode & S_IWOTH) != 0;
+    rc = ctl_relisten(m->ctl_fd, p->admin_socket, mode, p->admin_socket_group,
+                      m->run_as.change ? m->run_as.gid : (gid_t)-1, &is);
+    if (rc < 0)
+        log_error("%s keeps its mode and group: %s", p->admin_socket, strerror(-rc));
+    if (!S_ISSOCK(is.st_mode))
+        return true; /* nobody knows */
+    m->ctl_group = is.st_gid;
+    return (is.st_mode & S_IWOTH) != 0;
+}
+
 bool control_open(struct master *m, struct buf *err)
 {
+    bool strangers = strangers_may(m);
     struct ctl_config cfg = {
         .loop = &m->loop,
         .listen_fd = m->ctl_fd,
-        .strangers = (m->process->admin_socket_mode & S_IWOTH) != 0,
+        .strangers = strangers,
         .group = m->ctl_group,
         .control = m->control,
         .metrics = m->metrics,

@@ -230,6 +230,8 @@ int addr_listen(const struct addr *a, const struct addr_listen *opt)
     fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
+    if (opt->fresh != NULL)
+        opt->fresh(fd);
     rc = bind_and_listen(fd, a, opt);
     if (rc < 0) {
         close(fd);

@@ -42,9 +42,10 @@ int addr_parse(struct slice text, unsigned flags, struct addr *out, const char *
 size_t addr_format(const struct sockaddr *sa, socklen_t len, char out[ADDR_TEXT_MAX]);
 
 struct addr_listen {
-    int backlog;     /* 0: SOMAXCONN */
-    mode_t mode;     /* of a Unix socket's file; 0: what the umask leaves */
-    bool reuse_port; /* SO_REUSEPORT: several sockets share the address (TCP) */
+    int backlog;           /* 0: SOMAXCONN */
+    mode_t mode;           /* of a Unix socket's file; 0: what the umask leaves */
+    void (*fresh)(int fd); /* called before anybody can connect; may be NULL */
+    bool reuse_port;       /* SO_REUSEPORT: several sockets share the address (TCP) */
 };
 
 /*

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Replacing the binary: nothing is refused, nothing fails, and what goes wrong leaves the old one."""
 
+import grp
 import os
 import random
 import signal
@@ -593,6 +594,30 @@ def test_service_manager_is_told_the_pid(make_gateway):
         while f"MAINPID={gateway.process.pid}\nSTATUS=version" not in seen:
             seen += notify.recv(4096).decode() + "\n"
         assert "STOPPING" not in seen and f"MAINPID={old}" in seen
+
+
+def test_mode_of_the_control_socket(make_gateway):
+    """The new master keeps the socket; its file becomes what the new configuration says."""
+    gateway = make_gateway({"admin": {"socket_mode": "0666"}}, base=plain_config()).start()
+    path = gateway.path("run", "rushgate.sock")
+    socket_file = os.stat(path)
+    for mode in ("0660", "0666", "0600"):
+        gateway.write_config({"admin": {"socket_mode": mode}})
+        gateway.upgrade()
+        now = os.stat(path)
+        assert (now.st_ino, now.st_gid) == (socket_file.st_ino, socket_file.st_gid)
+        assert stat.S_IMODE(now.st_mode) == int(mode, 8)
+        with open(gateway.path("list"), "w") as f:
+            f.write("192.0.2.7\n")
+        gateway.ctl("ban", "load", gateway.path("list"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_group_of_the_control_socket(make_gateway):
+    gateway = make_gateway(base=plain_config()).start()
+    gateway.write_config({"admin": {"socket_group": "daemon"}})
+    gateway.upgrade()
+    assert os.stat(gateway.path("run", "rushgate.sock")).st_gid == grp.getgrnam("daemon").gr_gid
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
