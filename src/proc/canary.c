@@ -110,7 +110,7 @@ static void log_end(const struct master *m, bool commanded)
               r->generation, r->by, r->reason[0] ? ": " : "", r->reason, m->options->file);
 }
 
-void canary_end(struct master *m, const char *by, const char *why)
+static void end(struct master *m, const char *by, const char *why, bool replaced)
 {
     struct canary *k = &m->canary;
 
@@ -121,11 +121,25 @@ void canary_end(struct master *m, const char *by, const char *why)
     } else {
         rolled_back_canary(m, k->conf, by, why);
         k->conf = NULL;
-        log_end(m, by != NULL && strcmp(by, "rule") != 0);
+        m->rolled_back.replaced = replaced;
+        if (replaced)
+            log_notice("canary %" PRIu64 " has ended: %s", k->generation, why);
+        else
+            log_end(m, by != NULL && strcmp(by, "rule") != 0);
     }
     bank_withdraw(m->banks);
     clear(m);
     supervise_send(m, CHILD_WORKER, CHANNEL_ADOPT, bank_current(m->banks).generation);
+}
+
+void canary_end(struct master *m, const char *by, const char *why)
+{
+    end(m, by, why, false);
+}
+
+void canary_replace(struct master *m, const char *by, const char *why)
+{
+    end(m, by, why, true);
 }
 
 static void fail(struct adoption *c, const char *why)
@@ -217,8 +231,9 @@ void canary_start(struct master *m, const struct ctl_order *order, reload_done *
         adoption_failed(c);
         return;
     }
-    canary_end(m, order->by, "another one begins");
+    canary_replace(m, order->by, "another one begins");
     if (!publish_canary(m, next, share, 0, &c->report.errors)) {
+        m->rolled_back.replaced = false;
         conf_free(&next);
         adoption_failed(c);
         return;

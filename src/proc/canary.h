@@ -46,6 +46,8 @@ void canary_set_share(struct master *m, const struct ctl_order *order, reload_do
 /* Rolls it back, if there is one. by: who, "rule" for the rule; NULL or "": nobody who is known.
  * why: NULL or "": not said. */
 void canary_end(struct master *m, const char *by, const char *why);
+/* The file is tried anew in its place, if there is one; rolled back it is only if that fails. */
+void canary_replace(struct master *m, const char *by, const char *why);
 /* Runtime changes came into force: over the canary, too. */
 void canary_follow(struct master *m);
 void canary_figures(const struct master *m, struct canary_side out[METRIC_SIDES]);

@@ -57,13 +57,16 @@ static bool take_into_force(struct adoption *c, struct conf *next, const struct 
     return true;
 }
 
-/* What was rolled back comes back only when somebody asks for it. False: refused. */
+/* What was rolled back comes back only when somebody asks for it; a canary that this very reload
+ * has replaced was not. False: refused. */
 static bool may_come_back(struct adoption *c, const struct conf *next, bool force)
 {
     struct master *m = c->m;
     struct buf text = {0};
+    bool replaced = m->rolled_back.replaced;
 
-    if (!rolled_back_is(m, next))
+    m->rolled_back.replaced = false;
+    if (replaced || !rolled_back_is(m, next))
         return true;
     rolled_back_text(m, &text);
     if (force) {
@@ -85,6 +88,8 @@ static bool load(struct adoption *c, const char *reason, bool force)
     struct conf *next = conf_load(m->options->file, m->options->prefix, &c->report.errors);
 
     c->report.invalid = next == NULL;
+    if (next == NULL)
+        m->rolled_back.replaced = false;
     if (next != NULL && !may_come_back(c, next, force)) {
         conf_free(&next);
         return false;
@@ -158,7 +163,7 @@ void reload_start(struct master *m, const struct ctl_order *order, reload_done *
         refuse(m, why, done, arg);
         return;
     }
-    canary_end(m, order->by, "a reload with --force");
+    canary_replace(m, order->by, "a reload with --force");
     r->force = r->force || order->force;
     r->queued[r->queued_n++] = (struct adoption_waiter){done, order->wait_ns, arg};
     if (order->reason != NULL) {

@@ -26,6 +26,7 @@ struct rolled_back {
     struct conf *conf;      /* owned: what the file said */
     char *by, *reason;      /* owned; reason "" none */
     bool canary;
+    bool replaced; /* by what is loaded now: rolled back only if that fails */
 };
 
 /* A canary's configuration (taken over) is what the file says, and not in force. */

@@ -159,6 +159,29 @@ def test_the_file_still_holds_what_was_rolled_back(plain):
     assert plain.ctl_json("reload")["warnings"] == []
 
 
+def test_a_canary_that_is_replaced_is_not_rolled_back(plain):
+    """Whoever takes the file, anew or for everybody, is not warned of it; unless that fails."""
+    start(plain, "20%")
+    answer = plain.ctl_json("reload", "--canary", "30%", "--force")
+    assert answer["warnings"] == [], answer
+    answer = plain.ctl_json("reload", "--force")
+    assert answer["warnings"] == [], answer
+    assert set(sides(plain, 20).values()) == {"canary"}
+    log = plain.error_log()
+    assert "canary 2 has ended: another one begins" in log and "canary 3 has ended: a reload with --force" in log
+    assert "rolled back" not in log
+    assert plain.ctl_json("status")["data"]["config_differs_from_file"] is None
+    start(plain, "20%", body="bad")
+    with open(plain.file) as f:
+        text = f.read()
+    plain.write_config(text="workrs: 1\n")
+    plain.ctl("reload", "--force", check=5)
+    with open(plain.file, "w") as f:
+        f.write(text)
+    assert "canary generation 5" in refused(plain, "reload")
+    assert any("in force again" in w for w in plain.ctl_json("reload", "--force")["warnings"])
+
+
 def test_a_mended_file_is_reloaded(plain):
     start(plain, "20%")
     plain.ctl("config", "rollback")
