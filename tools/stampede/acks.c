@@ -164,7 +164,7 @@ struct loader {
         char *code;
         uint32_t *units; /* of a confirm; ascending; owned */
         uint32_t units_n;
-        char type; /* 'p' confirm, 'c' cancel, 'a' ask-cancel */
+        char type; /* 'p' confirm, 'c' cancel; in capitals: asked */
     } * actions;
     size_t actions_n, actions_cap;
 };
@@ -262,8 +262,10 @@ static void load_line(struct loader *l, const char *bytes, size_t n)
         load_action(l, line, 'p');
     else if (strcmp(type, "cancel") == 0)
         load_action(l, line, 'c');
+    else if (strcmp(type, "ask-confirm") == 0)
+        load_action(l, line, 'P');
     else if (strcmp(type, "ask-cancel") == 0)
-        load_action(l, line, 'a');
+        load_action(l, line, 'C');
     json_decref(line);
 }
 
@@ -357,6 +359,8 @@ static void apply_actions(struct loader *l)
             l->r->bad_lines++;
         else if (a->type == 'p')
             apply_confirm(o, a);
+        else if (a->type == 'P')
+            o->confirm_asked = true;
         else if (a->type == 'c')
             o->canceled = true;
         else

@@ -7,7 +7,8 @@
  *   {"t":"confirm","event":…,"code":…,"units":[0,1]}   the payment was acknowledged; one that came
  *                                           after the hold was over may have taken other units
  *   {"t":"cancel","event":…,"code":…}       the cancellation was acknowledged
- *   {"t":"ask-cancel","event":…,"code":…}   a cancellation was sent; its outcome may stay unknown
+ *   {"t":"ask-confirm","event":…,"code":…}  a payment was sent; its outcome may stay unknown
+ *   {"t":"ask-cancel","event":…,"code":…}   the same of a cancellation
  *
  * and with --history, for whoever checks what happened when (tools/chaos):
  *
@@ -64,7 +65,7 @@ void acks_sold_out(struct acks *a, const struct ack_order_line *line);
 /* units: as in the reply; n 0: it named none */
 void acks_confirm(struct acks *a, const char *event, const char *code, const uint32_t *units,
                   uint32_t n, const struct ack_times *times);
-/* type: "cancel", "ask-cancel" */
+/* type: "cancel", "ask-cancel", "ask-confirm" */
 void acks_action(struct acks *a, const char *type, const char *event, const char *code,
                  const struct ack_times *times);
 /* Writes what was added. Dies where that fails: a record with holes proves nothing. */
@@ -83,7 +84,7 @@ struct ack_order {
     /* What the answer called the order. One that had ended by then (a replay shows an order as it
      * is, not as it was) names no units and no time. */
     enum ack_status { ACK_LIVE, ACK_EXPIRED, ACK_CANCELED } status;
-    bool confirmed, canceled, cancel_asked;
+    bool confirmed, confirm_asked, canceled, cancel_asked;
     bool retaken; /* the payment named other units than the order before */
 };
 

@@ -33,7 +33,24 @@ static bool live(const struct store_order *o)
 
 /* ---- acknowledged against stored ------------------------------------------------------------ */
 
-static const char *difference(const struct ack_order *ack, const struct store_order *o)
+static bool same_units(const struct ack_order *ack, const struct store_order *o)
+{
+    return ack->units_n == o->units_n &&
+           memcmp(ack->units, o->units, ack->units_n * sizeof *ack->units) == 0;
+}
+
+/*
+ * A payment whose answer was lost may have come after the hold was over: then the order has what
+ * was free, and the units that were told are others' since.
+ */
+static bool moved(const struct ack_order *ack, const struct store_order *o, int64_t now_s)
+{
+    return ack->confirm_asked && !ack->confirmed && o->status == STORE_PAID &&
+           ack->expires_s != 0 && ack->expires_s <= now_s && !same_units(ack, o);
+}
+
+static const char *difference(const struct ack_order *ack, const struct store_order *o,
+                              int64_t now_s)
 {
     if (strcmp(ack->buyer, o->buyer) != 0)
         return "has another buyer";
@@ -45,9 +62,7 @@ static const char *difference(const struct ack_order *ack, const struct store_or
     if (ack->quantity != o->quantity ||
         ack->units_n != (ack->status == ACK_LIVE ? ack->quantity : 0))
         return "has another quantity";
-    if (ack->status == ACK_LIVE && live(o) &&
-        (ack->units_n != o->units_n ||
-         memcmp(ack->units, o->units, ack->units_n * sizeof *ack->units) != 0))
+    if (ack->status == ACK_LIVE && live(o) && !same_units(ack, o) && !moved(ack, o, now_s))
         return "has other units";
     return NULL;
 }
@@ -86,7 +101,7 @@ static void check_acknowledged(struct audit *a, const struct ack_record *acks,
                     ack->buyer);
             continue;
         }
-        wrong = difference(ack, o);
+        wrong = difference(ack, o, now_s);
         if (wrong == NULL)
             wrong = bad_status(ack, o, now_s);
         if (wrong != NULL)
@@ -169,14 +184,14 @@ static void check_units(struct audit *a, struct unit_list *l, const char *where)
 
 /* An acknowledged unit that may be free again is left out; the store has the last word on those. */
 static void check_acknowledged_units(struct audit *a, const struct ack_record *acks,
-                                     const struct store_view *store)
+                                     const struct store_view *store, int64_t now_s)
 {
     struct unit_list l = {0};
 
     for (size_t i = 0; i < acks->orders_n; i++) {
         const struct ack_order *ack = &acks->orders[i];
         const struct store_order *o = store_view_find(store, ack->code);
-        bool ended = o != NULL && !live(o);
+        bool ended = o != NULL && (!live(o) || moved(ack, o, now_s));
 
         if (!ended && !ack->canceled)
             unit_add(&l, ack->item, ack->code, ack->units, ack->units_n);
@@ -273,7 +288,7 @@ void audit_compare(struct audit *a, const struct ack_record *acks, const struct 
     *a = (struct audit){.acknowledged = acks->orders_n};
     check_acknowledged(a, acks, store, now_s);
     check_acknowledged_keys(a, acks);
-    check_acknowledged_units(a, acks, store);
+    check_acknowledged_units(a, acks, store, now_s);
     check_stored_units(a, store);
     for (size_t i = 0; i < store->items_n; i++)
         check_item(a, store, &store->items[i]);

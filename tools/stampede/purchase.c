@@ -114,8 +114,9 @@ static void record_ask(struct purchase *p)
     line.times = times;
     if (p->step == STEP_ORDER)
         acks_ask(a, &line);
-    else if (p->step == STEP_CANCEL)
-        acks_action(a, "ask-cancel", p->crowd->o->event, p->code, &times);
+    else
+        acks_action(a, p->step == STEP_PAY ? "ask-confirm" : "ask-cancel", p->crowd->o->event,
+                    p->code, &times);
     acks_flush(a);
 }
 

@@ -247,6 +247,44 @@ static void test_late_payment_takes_other_units(void **state)
     expect(verdict(w), 0, 0, 2, 0);
 }
 
+/* The same where the buyer was never told; only a payment that was sent after the hold explains it.
+ */
+static void test_late_payment_without_an_answer(void **state)
+{
+    struct world *w = *state;
+
+    told(w, "A", "ann", "k1", 0, 2, EARLIER);
+    acks_action(&w->acks, "ask-confirm", "e", "A", &untimed);
+    told(w, "B", "bob", "k2", 0, 2, LATER); /* the units that were A's */
+    told(w, "C", "cyd", "k3", 2, 1, EARLIER);
+    acks_action(&w->acks, "ask-confirm", "e", "C", &untimed); /* in time */
+    stored(w, "A", "ann", "k1", STORE_PAID, 4, 2);
+    stored(w, "B", "bob", "k2", STORE_PENDING, 0, 2);
+    stored(w, "C", "cyd", "k3", STORE_PAID, 2, 1);
+    expect(verdict(w), 0, 0, 0, 0);
+}
+
+static void test_other_units_without_a_reason(void **state)
+{
+    struct world *w = *state;
+
+    told(w, "A", "ann", "k1", 0, 1, EARLIER); /* no payment was sent */
+    told(w, "B", "bob", "k2", 1, 1, LATER);   /* its hold was not over */
+    acks_action(&w->acks, "ask-confirm", "e", "B", &untimed);
+    told(w, "C", "cyd", "k3", 2, 1, EARLIER); /* not paid */
+    acks_action(&w->acks, "ask-confirm", "e", "C", &untimed);
+    told(w, "D", "dan", "k4", 3, 1, EARLIER); /* was told that it keeps unit 3 */
+    acks_action(&w->acks, "ask-confirm", "e", "D", &untimed);
+    acks_confirm(&w->acks, "e", "D", (uint32_t[]){3}, 1, &untimed);
+    told(w, "E", "eve", "k5", 0, 1, LATER); /* A's unit */
+    stored(w, "A", "ann", "k1", STORE_PAID, 5, 1);
+    stored(w, "B", "bob", "k2", STORE_PAID, 6, 1);
+    stored(w, "C", "cyd", "k3", STORE_PENDING, 7, 1);
+    stored(w, "D", "dan", "k4", STORE_PAID, 8, 1);
+    stored(w, "E", "eve", "k5", STORE_PENDING, 0, 1);
+    expect(verdict(w), 0, 1, 4, 0);
+}
+
 static void test_duplicates(void **state)
 {
     struct world *w = *state;
@@ -325,6 +363,8 @@ int main(void)
         T(test_replay_of_an_order_that_ended),
         T(test_replay_hides_nothing),
         T(test_late_payment_takes_other_units),
+        T(test_late_payment_without_an_answer),
+        T(test_other_units_without_a_reason),
         T(test_over_limit),
         T(test_record_file),
     };

@@ -56,6 +56,7 @@ class Stored:
     quantity: int
     status: str
     units: tuple
+    expires_ns: int = 0  # wall clock; 0: not known
 
 
 @dataclass
@@ -138,7 +139,7 @@ def load(event, lines, stale_ns=0):
             h.reads.append(Read(line["sent"], line["answered"], line["free"], total=total))
         elif kind in ("confirm", "ask-cancel", "cancel"):
             later.append(line)
-        else:
+        elif kind != "ask-confirm":  # what came of it the store tells
             h.bad.append(f"a line of kind {kind!r}")
     for line in later:
         if line["code"] in codes:
@@ -161,10 +162,10 @@ def load_store(path, event):
         for unit, order in db.execute("SELECT id & 0xffffffff, order_id FROM units WHERE id >= ?1 << 32"
                                       " AND id < (?1 + 1) << 32 ORDER BY id", (item,)):
             units.setdefault(order, []).append(unit)
-        for number, buyer, key, quantity, status in db.execute(
-                "SELECT id, buyer, idempotency_key, quantity, status FROM orders WHERE event = ?", (event_id,)):
+        for number, buyer, key, quantity, status, expires_ns in db.execute(
+                "SELECT id, buyer, idempotency_key, quantity, status, expires_ns FROM orders WHERE event = ?", (event_id,)):
             stored.setdefault((buyer, key), []).append(
-                Stored(slug, quantity, STATUS.get(status, str(status)), tuple(units.get(number, ()))))
+                Stored(slug, quantity, STATUS.get(status, str(status)), tuple(units.get(number, ())), expires_ns))
         return quota, stored
     finally:
         db.close()
