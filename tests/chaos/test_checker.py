@@ -128,10 +128,69 @@ def test_the_clock_was_back_and_it_expired_at_once(told):
     assert checked == []
 
 
+JUMP = [(0, 3 * SECOND + 1, 0), (3 * SECOND, 4 * SECOND + 1, 600 * SECOND), (4 * SECOND, history.FOREVER, 0)]
+JUMP_IS_OVER = 4 * SECOND + 1
+
+
+def _swept(at):
+    """As verdict.swept has it: the jump is a fault, and a sweep is sure a second after it."""
+    return (JUMP_IS_OVER if 3 * SECOND <= at < JUMP_IS_OVER else at) + SECOND
+
+
+def _jumped(told):
+    told.clock = checker.Clock(BASE, JUMP)
+    return [f.kind for f in checker.check(history.load("e", told.lines), told.store, QUOTA, told.clock, _swept)]
+
+
+def test_the_clock_was_ahead_and_nobody_swept(told):
+    """Their time came for a moment, but the clock was back before the box office looked."""
+    told.order("a", [0], 1 * SECOND, 2 * SECOND, expires="2026-11-22T22:00:12Z")
+    told.order("b", [1], int(3.1 * SECOND), int(3.2 * SECOND), expires="2026-11-22T22:10:03.500Z")
+    told.ask("c", 1, 1 * SECOND)
+    told.ack("c", [], int(3.3 * SECOND), int(3.4 * SECOND), status="expired", expires="")
+    for name, units in (("a", [0]), ("b", [1]), ("c", [2])):
+        told.stored(name, units, "expired")
+    told.stock(4, int(3.9 * SECOND), int(3.9 * SECOND) + 1)  # or they are swept at once
+    told.stock(1, 10 * SECOND, 10 * SECOND + 1)
+    assert _jumped(told) == []
+    told.stock(1, 15 * SECOND, 15 * SECOND + 1)  # but a is over by any clock
+    assert _jumped(told) == ["read"]
+    told.lines[-1]["free"] = 2
+    told.stock(2, 603 * SECOND, 603 * SECOND + 1)
+    assert _jumped(told) == []
+    told.store["c", "kc"][0].expires_ns = history.wall_ns("2026-11-22T22:00:12Z")
+    assert _jumped(told) == ["read", "read"]
+    told.store["c", "kc"][0].expires_ns = 0
+    told.stock(3, 606 * SECOND, 606 * SECOND + 1)  # and so are all
+    assert _jumped(told) == ["read"]
+    told.lines[-1]["free"] = 4
+    assert _jumped(told) == []
+
+
+def test_called_expired_without_a_jump(told):
+    """Its units come back with the next sweep."""
+    told.ask("a", 1, 10)
+    told.ack("a", [], 50, 60, status="expired", expires="")
+    told.stored("a", [0], "expired")
+    told.stock(3, SECOND // 2, SECOND // 2 + 1)
+    told.stock(3, 2 * SECOND, 2 * SECOND + 1)
+    checked = checker.check(history.load("e", told.lines), told.store, QUOTA, told.clock, lambda at: at + SECOND)
+    assert [f.kind for f in checked] == ["read"]
+
+
 def test_paid_after_its_time_with_other_units(told):
     told.order("a", [0], 1 * SECOND, 2 * SECOND, expires="2026-11-22T22:00:12Z")
     told.order("b", [0], 13 * SECOND, 14 * SECOND)
     told.confirm("a", [1], 15 * SECOND, 16 * SECOND)
+    told.stored("a", [1], "paid")
+    told.stock(2, 17 * SECOND, 18 * SECOND)
+    assert told.findings() == []
+
+
+def test_paid_after_its_time_without_an_answer(told):
+    told.order("a", [0], 1 * SECOND, 2 * SECOND, expires="2026-11-22T22:00:12Z")
+    told.order("b", [0], 13 * SECOND, 14 * SECOND)
+    told.lines.append({"t": "ask-confirm", "event": "e", "code": "A", "asked": 15 * SECOND})
     told.stored("a", [1], "paid")
     told.stock(2, 17 * SECOND, 18 * SECOND)
     assert told.findings() == []

@@ -25,7 +25,8 @@ and not sufficient for all together (deciding that is a search that grows expone
 one, but some are not seen.
 
 Units of an order whose time is over come back when the box office sweeps, not at that moment, and an answer
-that calls the order expired does not say that they have. `swept` tells by when they must have.
+that calls the order expired does not say that they have. `swept` tells by when they must have. A clock that
+was ahead for less than that may have ended some of those orders, all, or none.
 """
 
 from bisect import bisect_right
@@ -75,15 +76,21 @@ class Clock:
                 moments.append(at)
         return min(moments, default=FOREVER)
 
-    def surely(self, wall, since=0):
-        """At the latest."""
+    def surely(self, wall, since=0, by=lambda at: at):
+        """At the latest, and until by(that moment), which is what is told. A clock that jumps ahead and back before
+        anybody looked has shown it to nobody."""
         moments, known = [], since
         for i, (_, end, offset) in enumerate(self.segments):
-            at = max(known, wall - self.base - offset)
+            at = by(max(known, wall - self.base - offset))
             if at <= (self.segments[i + 1][0] if i + 1 < len(self.segments) else FOREVER):
                 moments.append(at)
             known = max(known, end)
         return min(moments, default=FOREVER)
+
+    def latest(self, begin, end):
+        """The latest wall-clock time that it may have shown between two moments."""
+        return max(self.base + offset + min(end, until)
+                   for since, until, offset in self.segments if since <= end and begin <= until)
 
 
 # ---- stretches ----
@@ -105,8 +112,20 @@ def _last_end(order, live, row, clock, swept):
         return order.cancel_answered
     expiries = [a.expires_ns for a in live if a.expires_ns]
     if row is not None and row.status == "expired" and expiries:
-        return swept(clock.surely(max(expiries), live[0].answered))
+        return clock.surely(max(expiries), live[0].answered, swept)
     return FOREVER
+
+
+def _blind_end(order, row, clock, swept):
+    """The same of one whose units nobody was told. An answer that calls it expired goes by a clock that may be
+    ahead for a moment; set back before a sweep, the order lives on until its time comes again. That time was not
+    told: it is the store's, and no later than what the clock showed then."""
+    ends = [a.answered for a in order.acks if a.status == "canceled"]
+    for a in order.acks:
+        if a.status == "expired":
+            times = [clock.latest(a.sent, a.answered)] + ([row.expires_ns] if row is not None and row.expires_ns else [])
+            ends.append(clock.surely(min(times), a.answered, swept))
+    return min(ends, default=FOREVER)
 
 
 def _acknowledged(order, live, row, clock, swept, findings):
@@ -147,7 +166,7 @@ def _holds(history, store, clock, swept, findings):
         elif row is not None and row.status in LIVE:
             holds.append(Hold(order.name, row.units, order.asked, FOREVER, FOREVER, FOREVER))
         if row is not None or order.acks:
-            blind.append((order.quantity, order.asked, swept(min([a.answered for a in order.acks], default=FOREVER))))
+            blind.append((order.quantity, order.asked, _blind_end(order, row, clock, swept)))
     return holds, blind
 
 
