@@ -7,12 +7,8 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/word.h"
 #include "gate/request.h"
-
-static uint64_t load(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_relaxed);
-}
 
 static void store(_Atomic uint64_t *word, uint64_t n)
 {
@@ -48,8 +44,8 @@ static struct gradient_config settings_of(const struct conf_concurrency *conf)
 static void start(struct concurrency *c, const struct conf_concurrency *conf, uint64_t now_ns)
 {
     struct gradient_config cfg = settings_of(conf);
-    uint64_t milli = c->words != NULL ? load(&c->words->limit_milli) : 0;
-    uint64_t long_ns = c->words != NULL ? load(&c->words->long_ns) : 0;
+    uint64_t milli = c->words != NULL ? word_read(&c->words->limit_milli) : 0;
+    uint64_t long_ns = c->words != NULL ? word_read(&c->words->long_ns) : 0;
 
     if (milli != 0)
         cfg.initial = (double)milli / 1000;

@@ -458,8 +458,6 @@ static void test_reload_after_drain(void **state)
     close(fd);
 }
 
-/* A client that leaves, or the server's end, while a request is with the master: nothing is left
- * over (AddressSanitizer looks on). */
 static void test_rollback(void **state)
 {
     int fd = dial();
@@ -489,6 +487,8 @@ static void test_rollback(void **state)
     close(fd);
 }
 
+/* A client that leaves, or the server's end, while a request is with the master: nothing is left
+ * over (AddressSanitizer looks on). */
 static void test_client_leaves_early(void **state)
 {
     struct ctl_reload_result res = result(true);
