@@ -81,6 +81,7 @@ struct conf_canary {
 /* What the master needs beside the blob, most of it restart-only. Borrowed from the conf. */
 struct conf_process {
     unsigned workers;         /* `auto` is already a number */
+    bool cpu_batch;           /* cpu_scheduling: batch */
     const char *user, *group; /* "" group: the user's primary */
     bool user_set;            /* by a file; false: user is the default */
     const char *pid_file;

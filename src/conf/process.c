@@ -61,6 +61,7 @@ void conf_fill_process(struct conf *c)
     const struct node *r = c->root;
 
     p->workers = worker_count(node_num(r, S_WORKERS));
+    p->cpu_batch = node_num(r, S_CPU_SCHEDULING) != 0;
     p->user = node_text(r, S_USER);
     p->user_set = node_get(r, S_USER)->set;
     p->group = node_text(r, S_GROUP);

@@ -130,6 +130,17 @@ static void pin_to_core(struct child *c, int cpu)
         log_info("not pinned to core %d: %s", cpu, strerror(errno));
 }
 
+/* A busy worker is woken for each request, and would interrupt at each what runs on its core, which
+ * is often what sends it the next ones (a service on this machine, another worker, the network's
+ * threads). Where it waits until that sleeps, a turn finds more of them. */
+void child_schedule_batch(void)
+{
+    static const struct sched_param none;
+
+    if (sched_getscheduler(0) == SCHED_OTHER && sched_setscheduler(0, SCHED_BATCH, &none) < 0)
+        log_info("not scheduled as SCHED_BATCH: %s", strerror(errno));
+}
+
 static struct event *watch(struct child *c, int fd, event_callback_fn fn)
 {
     struct event *e = event_new(c->loop.base, fd, EV_READ | EV_PERSIST, fn, c);

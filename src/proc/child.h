@@ -37,6 +37,10 @@ struct child {
     void (*on_reopen)(struct child *c);
 };
 
+/* In the forked process: takes SCHED_BATCH in place of the ordinary policy. Another one that it
+ * inherited stays. */
+void child_schedule_batch(void);
+
 /* Pins, drops privileges, sets up signals and the loop. Exits the process on failure: the master
  * logs the status and backs off. The logs are open already. */
 void child_init(struct child *c, const struct inherited *in);

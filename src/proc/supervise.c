@@ -28,6 +28,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "proc/child.h"
 #include "proc/master.h"
 
 #define BACKOFF_MIN_NS (100 * NS_PER_MS)
@@ -158,6 +159,8 @@ static void run_child(struct supervised *s, int channel)
     static char name[32];
 
     log_init(child_name(s, name));
+    if (s->kind != CHILD_KEEPER && m->process->cpu_batch)
+        child_schedule_batch();
     if (s->kind == CHILD_BOXOFFICE)
         run_boxoffice(s, channel);
     if (worker) {

@@ -188,6 +188,27 @@ def test_workers_are_pinned(plain):
     assert len(set(map(tuple, masks))) == min(2, len(os.sched_getaffinity(0)))
 
 
+def policies(gateway, kind):
+    """Of every thread, for the box office has one for the disk."""
+    return {
+        os.sched_getscheduler(int(thread))
+        for pid in gateway.processes(kind)
+        for thread in os.listdir(f"/proc/{pid}/task")
+    }
+
+
+@pytest.mark.parametrize("configured, of_workers", [("batch", os.SCHED_BATCH), ("inherit", os.SCHED_OTHER)])
+def test_scheduling_policy(make_gateway, configured, of_workers):
+    """Who answers operators and probes stays what it was; new workers are as the first ones."""
+    gateway = make_gateway({"cpu_scheduling": configured}).start()
+    assert policies(gateway, "worker") == policies(gateway, "boxoffice") == {of_workers}
+    assert policies(gateway, "keeper") == policies(gateway, "master") == {os.SCHED_OTHER}
+    killed = gateway.processes("worker")[0]
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: killed not in gateway.processes("worker") and len(gateway.processes("worker")) == 2, "a new worker")
+    assert policies(gateway, "worker") == {of_workers}
+
+
 def test_readiness_comes_after_the_box_office(make_gateway):
     """readyz never says yes before a purchase could work."""
     gateway = make_gateway()

@@ -7,7 +7,7 @@ admits it, before the limit that refuses."""
 import subprocess
 
 from benchlib import gateway, load, peers
-from benchlib.measure import Contender, floor_of
+from benchlib.measure import Contender, batch, floor_of
 
 ORDER = 20
 NEEDS = ["nginx", "wrk"]
@@ -39,6 +39,7 @@ def ban_others(server):
 
 def run(ctx):
     peer = ctx.start(peers.returning, 429)
+    batched = ctx.start(peers.returning, 429, name="return-batch", under=peers.BATCH)
     one = ctx.start(gateway.Rushgate, ONE, name="rushgate-limit")
     every = ctx.start(gateway.Rushgate, ALL, name="rushgate-phases")
     ban_others(every)
@@ -54,4 +55,4 @@ def run(ctx):
         floor = floor_of(ctx, server, load.request("/limited", headers=BUYER), refused, f"floor-{server.name}")
         nginx = Contender("nginx return", lambda: refused(peer), [peer], target=1.1)
         mine = Contender("rushgate", lambda server=server: refused(server), [server])
-        ctx.compare(mine, [nginx, floor], case=case, least_pairs=9)
+        ctx.compare(mine, [nginx, batch("nginx return", lambda: refused(batched), [batched]), floor], case=case, least_pairs=9)

@@ -9,7 +9,7 @@ one message, which has a block on disk for all that came meanwhile, and sends th
 no transcoding, no order, no index, no SQL."""
 
 from benchlib import gateway, load, measure, peers
-from benchlib.measure import Contender, floor_of
+from benchlib.measure import Contender, batch, floor_of
 
 ORDER = 40
 NEEDS = ["nginx", "wrk"]
@@ -48,6 +48,9 @@ def contenders(ctx, log=False):
 
 def run(ctx):
     ours, theirs = contenders(ctx)
+    back = ctx.start(peers.constant, workers=1, name="constant-batch", under=peers.BATCH)
+    batched = ctx.start(peers.Proxied, back.port, name="proxy_pass-batch", under=peers.BATCH)
+    theirs.append(batch("nginx proxy_pass, GET", lambda: load.wrk(ctx, batched.url()), [batched], [back]))
     gateway_itself = ours.servers[0]
     one = load.purchases("bench", "floor")(0)
     floor = floor_of(ctx, gateway_itself, one, lambda server: load.stampede(ctx, server), store=True)

@@ -2,7 +2,7 @@
 """Bare refusal: GET of an unknown path, beside servers that answer 404 by themselves."""
 
 from benchlib import gateway, load, peers
-from benchlib.measure import Contender, floor_of
+from benchlib.measure import Contender, batch, floor_of
 
 ORDER = 10
 NEEDS = ["nginx", "wrk"]
@@ -12,6 +12,7 @@ PATH = "/no/such/path"
 
 def run(ctx):
     peer = ctx.start(peers.returning, 404)
+    batched = ctx.start(peers.returning, 404, name="return-batch", under=peers.BATCH)
     ours = ctx.start(gateway.Rushgate)
     for server in (peer, ours):
         load.expect(server.url(PATH), 404)
@@ -23,6 +24,7 @@ def run(ctx):
         Contender("rushgate", lambda: refused(ours), [ours]),
         [
             Contender("nginx return", lambda: refused(peer), [peer], target=1.1),
+            batch("nginx return", lambda: refused(batched), [batched]),
             floor_of(ctx, ours, load.request(PATH), refused),
         ],
         least_pairs=9,

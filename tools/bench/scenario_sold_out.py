@@ -6,7 +6,7 @@ import json
 import time
 
 from benchlib import gateway, load, peers
-from benchlib.measure import Contender, floor_of
+from benchlib.measure import Contender, batch, floor_of
 
 ORDER = 25
 NEEDS = ["nginx", "wrk"]
@@ -34,6 +34,7 @@ def headers(buyer):
 
 def run(ctx):
     peer = ctx.start(peers.returning, 409)
+    batched = ctx.start(peers.returning, 409, name="return-batch", under=peers.BATCH)
     ours = ctx.start(gateway.Rushgate, {"idempotency": {"remember": f"{REMEMBER_S}s"}})
     ours.create_event("gone", 1)
     load.expect(ours.url(PATH), 201, method="POST", headers=headers("first"), body=BODY.encode())
@@ -50,6 +51,7 @@ def run(ctx):
         Contender("rushgate", lambda: refused(ours), [ours]),
         [
             Contender("nginx return", lambda: refused(peer), [peer], target=1.1),
+            batch("nginx return", lambda: refused(batched), [batched]),
             floor_of(ctx, ours, order, refused),
         ],
         least_pairs=9,

@@ -57,6 +57,11 @@ P50 = Figure("p50", "ms", lambda r: r.load.p50_ms)
 P99 = Figure("p99", "ms", lambda r: r.load.p99_ms)
 
 
+def batch(label, load, servers, behind=()):
+    """A peer of which everything runs under peers.BATCH, told beside the one that runs as it comes."""
+    return Contender(f"{label}, SCHED_BATCH", load, servers, list(behind))
+
+
 def floor_of(ctx, ours, request, load, name="floor", **more):
     """A peer that does nothing: every request gets the bytes that `ours` answers `request` with. load(server)
     runs it."""

@@ -55,6 +55,10 @@ def version(program):
     return m.group(0) if m else "unknown"
 
 
+# Scheduled as rushgate's workers are (cpu_scheduling).
+BATCH = ("chrt", "--batch", "0")
+
+
 class Nginx(processes.Server):
     """`http` is put into the http block; PORT and DIR in it are replaced."""
 
@@ -104,7 +108,7 @@ class Floor(processes.Server):
         with open(os.path.join(self.dir, "answer"), "wb") as f:
             f.write(answer)
         words = [os.path.join(gateway.BUILD, "tools/bench/floor"), str(self.port), str(WORKERS), f"{self.dir}/answer"]
-        self.spawn(words + ([f"{self.dir}/store"] if store else []))
+        self.spawn(words + ([f"{self.dir}/store"] if store else []), under=BATCH)
 
 
 class Proxied(Nginx):
