@@ -1,6 +1,6 @@
 noinst_LIBRARIES += src/base/libbase.a
 src_base_libbase_a_SOURCES = \
-	%D%/arena.c %D%/arena.h %D%/buf.c %D%/buf.h %D%/check.c %D%/check.h %D%/clock.c %D%/clock.h %D%/file.c %D%/file.h \
+	%D%/arena.c %D%/arena.h %D%/block.h %D%/buf.c %D%/buf.h %D%/check.c %D%/check.h %D%/clock.c %D%/clock.h %D%/file.c %D%/file.h \
 	%D%/hash.c %D%/hash.h %D%/ip.c %D%/ip.h %D%/list.h %D%/log.c %D%/log.h %D%/slice.c %D%/slice.h %D%/word.h
 
 if HAVE_CMOCKA

@@ -8,6 +8,8 @@
  * frame the message, all fields are noted, and those that frame are judged together.
  *
  * The parser lives on the stack of head_parse: an idle connection keeps none.
+ *
+ * A plain request goes neither way: head_plain_request reads its head in one pass.
  */
 #ifndef HTTP_HEAD_H
 #define HTTP_HEAD_H
@@ -60,5 +62,13 @@ struct head {
  * run. */
 enum http_fault head_parse_request(struct head *h, char *p, size_t n);
 enum http_fault head_parse_response(struct head *h, const char *p, size_t n);
+
+/*
+ * Both steps at once for the request that p[0..n) begins with, where it is plain (head_plain.c).
+ * Returns how long its head is, empty line included, or 0: it is not plain, not complete or at
+ * fault, and head_scan has to look at it from the start. h->headers and headers_cap are set.
+ */
+size_t head_plain_request(struct head *h, const char *p, size_t n,
+                          const struct head_limits *limits);
 
 #endif

@@ -2,7 +2,7 @@ noinst_LIBRARIES += src/http/libhttp.a
 src_http_libhttp_a_SOURCES = \
 	%D%/chunked.c %D%/chunked.h %D%/client.c %D%/client.h %D%/client_int.h %D%/conn.c %D%/conn.h \
 	%D%/cookie.c %D%/cookie.h \
-	%D%/fault.def %D%/head.c %D%/head.h \
+	%D%/fault.def %D%/head.c %D%/head.h %D%/head_plain.c \
 	%D%/headers.c %D%/headers.h %D%/lint.c %D%/lint.h %D%/method.c %D%/method.h %D%/pool.h \
 	%D%/problem.c %D%/problem.h %D%/reply.c %D%/request.c \
 	%D%/response.c %D%/response.h %D%/server.c %D%/server.h %D%/upconn.c
@@ -19,6 +19,8 @@ tests_unit_http_test_vectors_SOURCES = tests/unit/http/test_vectors.c \
 	tests/unit/http/vectors_excluded.def $(WEB_TEST_SOURCES)
 tests_unit_http_test_vectors_LDADD = $(HTTP_TEST_LIBS)
 TESTS += tests/unit/http/test_vectors
+
+EXTRA_DIST += tests/fuzz/head_plain.c tests/fuzz/head_plain.dict tests/fuzz/head_plain.seeds
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/http/test_server tests/unit/http/test_client tests/unit/http/test_headers \
@@ -45,4 +47,10 @@ tests_unit_http_test_cookie_SOURCES = tests/unit/http/test_cookie.c
 tests_unit_http_test_cookie_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_http_test_cookie_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
 TESTS += tests/unit/http/test_cookie
+check_PROGRAMS += tests/unit/http/test_head_plain
+tests_unit_http_test_head_plain_SOURCES = tests/unit/http/test_head_plain.c \
+	tests/unit/http/head_both.h tests/unit/http/refusals.def
+tests_unit_http_test_head_plain_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_http_test_head_plain_LDADD = $(HTTP_TEST_LIBS) $(UNIT_LIBS)
+TESTS += tests/unit/http/test_head_plain
 endif

@@ -187,14 +187,38 @@ static bool take_head(struct http_conn *c)
     return begin_request(c, r, &h);
 }
 
+/* A plain head that has arrived whole, with room for a body behind it; NULL: head_scan has to look.
+ */
+static struct request *take_plain(struct http_conn *c, struct head *h)
+{
+    struct request *r = request_get(c->server);
+    size_t n;
+
+    if (r == NULL)
+        return NULL;
+    h->headers = r->headers;
+    h->headers_cap = r->headers_cap;
+    n = head_plain_request(h, c->in->p + c->pos, c->n - c->pos, &c->server->head);
+    if (n == 0 || c->in->cap - c->pos - n < IN_ROOM) {
+        request_recycle(c->server, r);
+        return NULL;
+    }
+    c->scan.line = (uint32_t)n;
+    return r;
+}
+
 static bool step_head(struct http_conn *c)
 {
     enum http_fault f = FAULT_NONE;
+    struct request *r;
+    struct head h;
 
     if (c->pos == c->n)
         return false;
     if (c->first_ns == 0)
         c->first_ns = loop_now(c->server->loop);
+    if (c->scan.seen == 0 && (r = take_plain(c, &h)) != NULL)
+        return begin_request(c, r, &h);
     switch (head_scan(&c->scan, c->in->p + c->pos, c->n - c->pos, &c->server->head, &f)) {
     case HEAD_MORE:
         if (c->scan.lines == 0 && c->scan.line == c->n - c->pos) {
