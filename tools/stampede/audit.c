@@ -294,8 +294,11 @@ void audit_compare(struct audit *a, const struct ack_record *acks, const struct 
         check_item(a, store, &store->items[i]);
     check_buyers(a, store);
     for (size_t i = 0; i < store->orders_n; i++) {
-        if (live(&store->orders[i]) && ack_record_find(acks, store->orders[i].code) == NULL)
-            a->unacknowledged++;
+        const struct store_order *o = &store->orders[i];
+
+        a->ordered += o->quantity;
+        a->given_back += live(o) ? 0 : o->quantity;
+        a->unacknowledged += live(o) && ack_record_find(acks, o->code) == NULL;
     }
     if (a->findings > AUDIT_FINDINGS)
         fprintf(stderr, "audit: %u more findings\n", a->findings - AUDIT_FINDINGS);
@@ -334,6 +337,8 @@ void audit_json(const struct audit *a, json_t *obj)
         int64_t n;
     } fields[] = {
         {"quota", a->quota},
+        {"ordered", a->ordered},
+        {"given_back", a->given_back},
         {"sold", a->sold},
         {"paid", a->paid},
         {"held", a->sold - a->paid},

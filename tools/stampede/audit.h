@@ -18,9 +18,12 @@
 #include "store_view.h"
 
 struct audit {
+    /* Units in the store: ordered - given_back = sold = paid + held, and sold + free = quota. */
     int64_t quota;
-    int64_t sold; /* units held or sold */
-    int64_t paid; /* of them, in paid orders */
+    int64_t ordered;    /* of all orders there ever were */
+    int64_t given_back; /* of those that were canceled or expired */
+    int64_t sold;       /* held or sold */
+    int64_t paid;       /* of them, in paid orders */
     int64_t free;
     uint64_t oversold, duplicates, lost, over_limit;
     uint64_t acknowledged;   /* orders in the record */

@@ -34,10 +34,15 @@ static void print_json(json_t *obj)
     putchar('\n');
 }
 
+/* What is in the store, in tickets; then what was compared. */
 static void print_verdict(const struct audit *a, const struct tally *t)
 {
-    printf("sold %lld/%lld (%lld paid, %lld held) · oversold %llu · duplicates %llu · lost %llu · "
-           "over-limit %llu",
+    printf("tickets   %lld ordered - %lld given back by orders canceled or expired = %lld sold; "
+           "+ %lld free = %lld in all\n",
+           (long long)a->ordered, (long long)a->given_back, (long long)a->sold, (long long)a->free,
+           (long long)a->quota);
+    printf("sold %lld/%lld (tickets: %lld paid, %lld held) · oversold %llu · duplicates %llu · "
+           "lost %llu · over-limit %llu",
            (long long)a->sold, (long long)a->quota, (long long)a->paid,
            (long long)(a->sold - a->paid), (unsigned long long)a->oversold,
            (unsigned long long)a->duplicates, (unsigned long long)a->lost,

@@ -122,11 +122,12 @@ void tally_print(const struct tally *t, const struct wire *w)
     printf("buyers    %llu in %.1f s: %.1f orders/s offered, %.1f/s answered, backlog at most %u\n",
            (unsigned long long)t->buyers, run_seconds(t), per_second(t, t->offered),
            per_second(t, t->answered), w->backlog_max);
-    printf("orders    %llu offered, %llu created with %llu units, %llu paid, %llu canceled, "
-           "%llu repeated answers\n",
-           (unsigned long long)t->offered, (unsigned long long)t->created,
-           (unsigned long long)t->units, (unsigned long long)t->confirmed,
-           (unsigned long long)t->canceled, (unsigned long long)t->replayed);
+    printf(
+        "orders    %llu offered, %llu created (for %llu tickets), of these %llu then paid and %llu "
+        "canceled; %llu answers repeated\n",
+        (unsigned long long)t->offered, (unsigned long long)t->created,
+        (unsigned long long)t->units, (unsigned long long)t->confirmed,
+        (unsigned long long)t->canceled, (unsigned long long)t->replayed);
     printf("answers  ");
     for (unsigned i = 0; i < 600; i++) {
         if (t->status[i] > 0)

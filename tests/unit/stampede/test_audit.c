@@ -139,6 +139,8 @@ static void test_clean(void **state)
     a = verdict(w);
     expect(a, 0, 0, 0, 0);
     assert_int_equal(a->quota, 10);
+    assert_int_equal(a->ordered, 9);
+    assert_int_equal(a->given_back, 2);
     assert_int_equal(a->sold, 7);
     assert_int_equal(a->paid, 3);
     assert_int_equal(a->free, 3);
