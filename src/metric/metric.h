@@ -2,7 +2,8 @@
 /*
  * The metric zone: counters and latency histograms. Each slot (process) has a block of its own and
  * is its only writer, so that counting is a load and a store, without a locked instruction; a
- * reader sums the blocks. Blocks outlive their process: counters stay cumulative over respawns.
+ * reader sums the blocks. Blocks outlive their process: counters stay cumulative over respawns. The
+ * box office, a program of its own, counts nothing here: its slot's block is the master's.
  *
  *   header | names of routes, limits, arms (master) | block of slot 0 | block of slot 1 | ...
  *   block:  counters[] | limits[METRIC_LIMITS] | redis[METRIC_REDIS] |
@@ -20,7 +21,8 @@
 #include "shm/control.h"
 #include "shm/zone.h"
 
-#define METRIC_LAYOUT      7u
+#define METRIC_LAYOUT      8u
+#define METRIC_MASTER      CONTROL_BOXOFFICE /* the block that the master writes */
 #define METRIC_ROUTES      1024 /* route indexes (conf_route.stat); index 0 is "no route" */
 #define METRIC_LIMITS      256  /* limit indexes (conf_rate_limit.stat); index 0: all are taken */
 #define METRIC_CONCURRENCY 256  /* indexes of concurrency limits; index 0: all were taken */

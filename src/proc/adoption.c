@@ -114,6 +114,12 @@ static void adoption_free(struct adoption *c)
     free(c);
 }
 
+static void tally(const struct adoption *c, enum metric_counter outcome)
+{
+    if (c->is_reload)
+        metric_add(&c->m->metrics->blocks[METRIC_MASTER].counter[outcome], 1);
+}
+
 static void finish(struct adoption *c)
 {
     struct master *m = c->m;
@@ -138,6 +144,7 @@ static void finish(struct adoption *c)
 
 void adoption_failed(struct adoption *c)
 {
+    tally(c, METRIC_reloads_refused);
     finish(c);
 }
 
@@ -217,6 +224,7 @@ static void complete(struct adoption *c, bool timed_out, bool refused)
     count(c, r);
     r->ok = !timed_out && !refused;
     r->timed_out = timed_out;
+    tally(c, r->ok ? METRIC_reloads_applied : METRIC_reloads_incomplete);
     if (timed_out)
         buf_printf(&r->errors,
                    "%u of %u processes have not reported generation %" PRIu64 " in time\n",

@@ -122,10 +122,12 @@ static void end(struct master *m, const char *by, const char *why, bool replaced
         rolled_back_canary(m, k->conf, by, why);
         k->conf = NULL;
         m->rolled_back.replaced = replaced;
-        if (replaced)
+        if (replaced) {
             log_notice("canary %" PRIu64 " has ended: %s", k->generation, why);
-        else
+        } else {
+            rolled_back_count(m, by);
             log_end(m, by != NULL && strcmp(by, "rule") != 0);
+        }
     }
     bank_withdraw(m->banks);
     clear(m);
@@ -217,6 +219,7 @@ void canary_start(struct master *m, const struct ctl_order *order, reload_done *
         order->share != 0 ? order->share : conf_process(m->conf)->canary.share_percent * 100;
     struct conf *next;
 
+    c->is_reload = true;
     if (canary_runs(m) && !order->force) {
         fail(c, "a canary runs already: promote it, roll it back, or use --force");
         return;
@@ -233,7 +236,7 @@ void canary_start(struct master *m, const struct ctl_order *order, reload_done *
     }
     canary_replace(m, order->by, "another one begins");
     if (!publish_canary(m, next, share, 0, &c->report.errors)) {
-        m->rolled_back.replaced = false;
+        rolled_back_after_all(m);
         conf_free(&next);
         adoption_failed(c);
         return;

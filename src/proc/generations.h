@@ -135,6 +135,7 @@ struct adoption {
     unsigned waiters_n;
     bool workers_only;              /* the keeper is not waited for: it follows no canary */
     bool brings_back;               /* workers that were drained come back */
+    bool is_reload;                 /* of the file: its outcome is counted */
     void (*over)(struct master *m); /* called last; may be NULL */
 };
 

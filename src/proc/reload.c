@@ -63,10 +63,8 @@ static bool may_come_back(struct adoption *c, const struct conf *next, bool forc
 {
     struct master *m = c->m;
     struct buf text = {0};
-    bool replaced = m->rolled_back.replaced;
 
-    m->rolled_back.replaced = false;
-    if (replaced || !rolled_back_is(m, next))
+    if (m->rolled_back.replaced || !rolled_back_is(m, next))
         return true;
     rolled_back_text(m, &text);
     if (force) {
@@ -88,8 +86,6 @@ static bool load(struct adoption *c, const char *reason, bool force)
     struct conf *next = conf_load(m->options->file, m->options->prefix, &c->report.errors);
 
     c->report.invalid = next == NULL;
-    if (next == NULL)
-        m->rolled_back.replaced = false;
     if (next != NULL && !may_come_back(c, next, force)) {
         conf_free(&next);
         return false;
@@ -126,22 +122,25 @@ static void start_queued(struct master *m)
     r->queued_n = 0;
     r->reason = NULL;
     r->force = false;
-    r->active = c->brings_back = true;
+    r->active = c->brings_back = c->is_reload = true;
     c->over = reload_over;
     notify_send("RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
                 c->started_ns / NS_PER_US);
-    if (load(c, reason, force))
+    if (load(c, reason, force)) {
         adoption_wait(c);
-    else
+    } else {
+        rolled_back_after_all(m);
         adoption_failed(c);
+    }
     free(reason);
 }
 
 /* Answers without having tried. */
-static void refuse(struct master *m, const char *why, reload_done *done, void *arg)
+static void refuse(struct master *m, bool is_reload, const char *why, reload_done *done, void *arg)
 {
     struct adoption *c = adoption_begin(m);
 
+    c->is_reload = is_reload;
     buf_printf(&c->report.errors, "%s\n", why);
     adoption_add_waiter(c, (struct adoption_waiter){done, 0, arg});
     adoption_failed(c);
@@ -160,7 +159,7 @@ void reload_start(struct master *m, const struct ctl_order *order, reload_done *
             : upgrade_busy(m);
 
     if (why != NULL) {
-        refuse(m, why, done, arg);
+        refuse(m, true, why, done, arg);
         return;
     }
     canary_replace(m, order->by, "a reload with --force");
@@ -230,7 +229,7 @@ void rollback_start(struct master *m, const struct ctl_order *order, reload_done
     bool ok;
 
     if (upgrade_busy(m) != NULL) {
-        refuse(m, upgrade_busy(m), done, arg);
+        refuse(m, false, upgrade_busy(m), done, arg);
         return;
     }
     if (canary_runs(m) && order->generation == 0) {
@@ -238,11 +237,12 @@ void rollback_start(struct master *m, const struct ctl_order *order, reload_done
         return;
     }
     if (canary_runs(m)) {
-        refuse(m, "a canary runs: config rollback without a number ends it", done, arg);
+        refuse(m, false, "a canary runs: config rollback without a number ends it", done, arg);
         return;
     }
     if (k == NULL || k == history_current(m)) {
-        refuse(m, k == NULL ? "that generation is not kept" : "it is in force already", done, arg);
+        refuse(m, false, k == NULL ? "that generation is not kept" : "it is in force already", done,
+               arg);
         return;
     }
     c = adoption_begin(m);

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -28,6 +29,24 @@ static void note(struct master *m, struct rolled_back what, const char *by, cons
     what.by = xstrdup(by != NULL && by[0] != '\0' ? by : "the daemon");
     what.reason = xstrdup(reason != NULL ? reason : "");
     m->rolled_back = what;
+}
+
+void rolled_back_count(struct master *m, const char *by)
+{
+    enum metric_counter who = by == NULL                ? METRIC_canary_rolled_back_change
+                              : strcmp(by, "rule") == 0 ? METRIC_canary_rolled_back_rule
+                                                        : METRIC_canary_rolled_back_operator;
+
+    metric_add(&m->metrics->blocks[METRIC_MASTER].counter[who], 1);
+}
+
+void rolled_back_after_all(struct master *m)
+{
+    struct rolled_back *r = &m->rolled_back;
+
+    if (r->replaced)
+        rolled_back_count(m, r->by);
+    r->replaced = false;
 }
 
 void rolled_back_canary(struct master *m, struct conf *conf, const char *by, const char *reason)

@@ -29,6 +29,11 @@ struct rolled_back {
     bool replaced; /* by what is loaded now: rolled back only if that fails */
 };
 
+/* For the metrics. by: as below. */
+void rolled_back_count(struct master *m, const char *by);
+/* What is loaded has failed: if a canary was to make room for it, that one was rolled back. */
+void rolled_back_after_all(struct master *m);
+
 /* A canary's configuration (taken over) is what the file says, and not in force. */
 void rolled_back_canary(struct master *m, struct conf *conf, const char *by, const char *reason);
 /* A generation that the file says is no longer in force. by: NULL nobody known. */

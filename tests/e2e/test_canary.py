@@ -27,6 +27,12 @@ def sides(gateway, buyers=BUYERS):
     return {f"buyer-{i}": ask(gateway, f"buyer-{i}").body.decode() for i in range(buyers)}
 
 
+def rolled_back(gateway):
+    """How often, by whom."""
+    seen = gateway.metrics()
+    return {by: seen[f'rushgate_canary_rolled_back_total{{by="{by}"}}'] for by in ("rule", "operator", "change")}
+
+
 def listed(gateway):
     return {r["state"]: r for r in gateway.ctl_json("show", "generations")["data"]}
 
@@ -91,6 +97,7 @@ def test_promoted(plain):
     assert [(r["generation"], r["state"], r["origin"]) for r in rows] == \
         [(3, "current", "canary"), (1, "kept", "start")]
     assert rows[0]["reason"] == "it is good" and rows[0]["of_file"]
+    assert not any(rolled_back(plain).values())
     plain.ctl("config", "rollback")
     assert set(sides(plain, 40).values()) == {"hello\n"}
 
@@ -102,6 +109,7 @@ def test_rolled_back(plain):
     assert document["data"]["generation"] == 1 and document["warnings"], document
     wait_for(lambda: set(sides(plain, 20).values()) == {"hello\n"}, "the end of the canary")
     assert plain.ctl_json("status")["data"]["canary"] is None
+    assert rolled_back(plain) == {"rule": 0, "operator": 1, "change": 0}
     for words in (("config", "promote"), ("config", "canary", "5%")):
         assert plain.ctl_json(*words, check=1)["error"]["code"] == "refused"
     # Generations go on rising.
@@ -169,13 +177,14 @@ def test_a_canary_that_is_replaced_is_not_rolled_back(plain):
     assert set(sides(plain, 20).values()) == {"canary"}
     log = plain.error_log()
     assert "canary 2 has ended: another one begins" in log and "canary 3 has ended: a reload with --force" in log
-    assert "rolled back" not in log
+    assert "rolled back" not in log and not any(rolled_back(plain).values())
     assert plain.ctl_json("status")["data"]["config_differs_from_file"] is None
     start(plain, "20%", body="bad")
     with open(plain.file) as f:
         text = f.read()
     plain.write_config(text="workrs: 1\n")
     plain.ctl("reload", "--force", check=5)
+    assert rolled_back(plain)["operator"] == 1
     with open(plain.file, "w") as f:
         f.write(text)
     assert "canary generation 5" in refused(plain, "reload")
@@ -198,6 +207,7 @@ def test_a_mended_file_is_reloaded(plain):
 def test_a_canary_that_says_nothing_new_leaves_nothing_behind(plain):
     plain.ctl("reload", "--canary", "20%")
     plain.ctl("config", "rollback")
+    assert not any(rolled_back(plain).values())
     assert plain.ctl_json("status")["data"]["config_differs_from_file"] is None
     assert listed(plain)["current"]["of_file"]
     plain.ctl("reload")
@@ -300,6 +310,7 @@ def test_bad_canary_is_rolled_back_by_rule(make_gateway):
     assert "holds it still: mend it before the next reload" in log
     differs = gateway.ctl_json("status")["data"]["config_differs_from_file"]
     assert differs["by"] == "rule" and "of its requests failed" in differs["reason"], differs
+    assert rolled_back(gateway) == {"rule": 1, "operator": 0, "change": 0}
     assert "by rule" in refused(gateway, "reload")
     wait_for(lambda: set(sides(gateway, 30).values()) == {"hello\n"}, "its end in every worker")
 

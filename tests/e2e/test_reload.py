@@ -265,6 +265,32 @@ def test_wait_zero_answers_after_the_flip(plain):
     plain.ctl("reload")
 
 
+def test_reloads_are_counted(plain):
+    """By what came of them; what is no reload of the file is not among them."""
+    def counted():
+        seen = plain.metrics()
+        return [seen[f'rushgate_config_reloads_total{{outcome="{o}"}}'] for o in ("applied", "refused", "incomplete")]
+    plain.errors_expected = True
+    assert counted() == [0, 0, 0]
+    plain.write_config({"http": {"max_body": "5k"}})
+    plain.ctl("reload")
+    plain.ctl("set", "log.level", "info")
+    plain.ctl("config", "rollback", check=None)
+    assert counted() == [1, 0, 0]
+    plain.write_config(text="workrs: 1\n")
+    plain.ctl("reload", check=5)
+    plain.ctl("reload", "--canary", "5%", check=5)
+    assert counted() == [1, 2, 0]
+    plain.write_config({"http": {"max_body": "6k"}})
+    worker = plain.processes("worker")[0]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        plain.ctl("reload", "--wait", "200ms", check=None)
+        assert counted() == [1, 2, 1]
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+
 @pytest.mark.parametrize("make", [base_config, plain_config])
 def test_check_agrees(make_gateway, make):
     """rushgate -t and rushctl check say ok about what then starts."""
