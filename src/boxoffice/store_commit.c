@@ -37,7 +37,7 @@ static void bind_text(sqlite3_stmt *st, int at, struct slice v)
     sqlite3_bind_text(st, at, v.n == 0 ? "" : v.p, (int)v.n, SQLITE_STATIC);
 }
 
-/* Units of the run, as many as its operations have. */
+/* Units of the run, as many as its operations have: fewer where one is beyond the quota. */
 static int put_units(struct store_sqlite *s)
 {
     const struct batch *b = s->run.batch;
@@ -172,6 +172,7 @@ static void roll_back(struct store_sqlite *s)
 
 static enum store_outcome refused(struct store_sqlite *s, int rc, const struct op *op)
 {
+    static const char missed[] = "a row is not as it was left, or a unit is beyond the quota";
     enum store_outcome out = STORE_UNDONE;
 
     if ((rc & 0xff) == SQLITE_CONSTRAINT || (rc & 0xff) == SQLITE_MISMATCH ||
@@ -183,7 +184,7 @@ static enum store_outcome refused(struct store_sqlite *s, int rc, const struct o
         log_error(
             "store: the database refused operation %d on order %u (the first of %u), item %u: %s",
             op ? op->kind : -1, op ? op->order : 0, s->run.to - s->run.from, op ? op->item : 0,
-            sqlite3_errmsg(s->db));
+            rc == SQLITE_CONSTRAINT ? missed : sqlite3_errmsg(s->db));
     else if (out == STORE_FENCED)
         log_error("store: the epoch is not %llu any more: another box office owns the store",
                   (unsigned long long)s->store.epoch);

@@ -58,7 +58,11 @@ static const char *const statements[STMT_COUNT] = {
     [STMT_PROBE] = "UPDATE meta SET value = value + 1 WHERE key = 'probe'",
     [STMT_ORDERS_NEW] = "INSERT OR ROLLBACK INTO orders SELECT * FROM new_orders",
     [STMT_ORDER_STATUS] = "UPDATE OR ROLLBACK orders SET status = ?2 WHERE id = ?1 AND status = ?3",
-    [STMT_UNITS_NEW] = "INSERT OR ROLLBACK INTO units SELECT * FROM new_units",
+    /* Units beyond the quota are not among them, and then there are fewer than there must be: see
+     * sqlite_connect. */
+    [STMT_UNITS_NEW] =
+        "INSERT OR ROLLBACK INTO units SELECT n.id, n.order_id FROM new_units n CROSS JOIN items i"
+        " ON i.id = n.id >> 32 WHERE (n.id & 0xffffffff) < i.quota",
     [STMT_UNIT_FREE] = "DELETE FROM units WHERE id = ?1 AND order_id = ?2",
     [STMT_EVENT_NEW] = "INSERT OR ROLLBACK INTO events VALUES(?,?,?,?,?,?,?,?)",
     [STMT_EVENT_STATE] = "UPDATE OR ROLLBACK events SET state = ?2 WHERE id = ?1",
@@ -153,6 +157,13 @@ bool sqlite_connect(struct store_sqlite *s, struct buf *err)
         !migrate(s, err))
         goto out;
     sqlite3_wal_hook(s->db, on_wal, s);
+    /* The file's triggers are for everybody else. A trigger is a program that runs for each row,
+     * and all rows are copied first, a fifth of a commit; the one statement that writes units looks
+     * at the quota itself. */
+    if (sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL) != SQLITE_OK) {
+        fail(s, err, "triggers");
+        goto out;
+    }
     if (sqlite_rows_init(s) != SQLITE_OK) {
         fail(s, err, "new rows");
         goto out;

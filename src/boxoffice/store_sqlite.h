@@ -11,8 +11,10 @@
  *   units   id = item << 32 | unit, order_id   a unit that is held or sold; a free one has no row
  *
  * An order costs appends at the right edge of two trees and no index of random values. The database
- * itself refuses an oversell: a unit is a key, so it cannot be there twice, and a trigger refuses
- * one at or above the quota of its item, or of an item that does not exist.
+ * itself refuses an oversell: a unit is a key, so it cannot be there twice, and the statement by
+ * which the box office writes units joins them with the quotas of their items; for whoever else
+ * writes into the file a trigger refuses one at or above the quota of its item, or of an item that
+ * does not exist.
  */
 #ifndef BOXOFFICE_STORE_SQLITE_H
 #define BOXOFFICE_STORE_SQLITE_H
