@@ -143,7 +143,7 @@ static bool take_frame(struct h2_conn *c, const uint8_t *p, size_t n)
     struct buf *w = &c->io->write, *block = &c->io->block;
     uint32_t stream;
 
-    if (c->ops->headers == NULL || n < FRAME_HEAD || p[3] != NGHTTP2_HEADERS) {
+    if (n < FRAME_HEAD || p[3] != NGHTTP2_HEADERS) {
         buf_add(w, p, n);
         return !w->failed;
     }
@@ -396,32 +396,4 @@ int h2_open(struct h2_conn *c, struct loop *loop, struct h2_io *io, const struct
         event_add(&c->read, NULL);
     h2_wants_write(c);
     return 0;
-}
-
-nghttp2_nv h2_nv(struct slice name, struct slice value, bool index)
-{
-    return (nghttp2_nv){
-        .name = (uint8_t *)(uintptr_t)name.p,
-        .value = (uint8_t *)(uintptr_t)value.p,
-        .namelen = name.n,
-        .valuelen = value.n,
-        .flags = (uint8_t)(NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE |
-                           (index ? 0 : NGHTTP2_NV_FLAG_NO_INDEX)),
-    };
-}
-
-nghttp2_nv h2_nv_meta(uint64_t *seen, struct slice name, struct slice value)
-{
-    /* Length and three bytes tell the handful of names of a connection apart well enough. */
-    unsigned h = (unsigned)name.n;
-    uint64_t bit;
-    bool first;
-
-    if (name.n > 0)
-        h = h * 31 + (unsigned char)name.p[0] + (unsigned char)name.p[name.n / 2] * 7u +
-            (unsigned char)name.p[name.n - 1] * 13u;
-    bit = UINT64_C(1) << (h & 63);
-    first = !(*seen & bit);
-    *seen |= bit;
-    return h2_nv(name, value, first);
 }

@@ -53,8 +53,8 @@ struct h2_ops {
         nghttp2_session_callbacks *cb);   /* sets the owner's; user_data is the h2_conn */
     void (*connected)(struct h2_conn *c); /* client: the socket is connected */
     void (*fill)(struct h2_conn *c);      /* submits what waits; NULL: nothing ever waits */
-    /* Appends the fields of a stream whose HEADERS were submitted without any (hpack.h). False: it
-     * cannot. NULL: nghttp2 has them all. */
+    /* Appends the fields of a stream's next HEADERS, which are submitted without any (hpack.h).
+     * False: it cannot. */
     bool (*headers)(struct h2_conn *c, int32_t stream, struct buf *block);
     void (*closed)(struct h2_conn *c); /* see above; c->reason says why */
 };
@@ -108,15 +108,5 @@ void h2_leave(struct h2_conn *c);
 /* For nghttp2's NO_COPY: appends a DATA frame's head and its bytes to the write buffer. What the
  * callback returns: NGHTTP2_ERR_PAUSE when the buffer has H2_OUT_MAX bytes. */
 int h2_write_data(struct h2_conn *c, const uint8_t *frame_head, const char *p, size_t n);
-
-/* A header field whose memory outlives the stream. */
-nghttp2_nv h2_nv(struct slice name, struct slice value, bool index);
-
-/*
- * Metadata values are unique as a rule, so they stay out of the HPACK table; their names do not.
- * The first pair of each name goes in (and takes the name along), the later ones refer to it.
- * `seen` belongs to the connection; two names that share its bit cost a few bytes, nothing else.
- */
-nghttp2_nv h2_nv_meta(uint64_t *seen, struct slice name, struct slice value);
 
 #endif

@@ -53,7 +53,10 @@ static unsigned static_name(struct slice name)
     static const struct {
         struct slice name;
         unsigned index;
-    } known[] = {{{":authority", 10}, 1}, {{":path", 5}, 4}, {{"content-type", 12}, 31}};
+    } known[] = {{{":authority", 10}, 1},
+                 {{":path", 5}, 4},
+                 {{":status", 7}, 8},
+                 {{"content-type", 12}, 31}};
 
     for (unsigned i = 0; i < sizeof known / sizeof known[0]; i++)
         if (slice_eq(name, known[i].name))

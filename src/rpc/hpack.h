@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Header blocks of the calls that we send (HPACK, RFC 7541).
+ * Header blocks of the calls and answers that we send (HPACK, RFC 7541).
  *
- * nghttp2 runs the connection and reads what comes back; of a request it is given no headers, and
- * the block that it left empty is filled here. Its encoder looks every field up by a hash of its
+ * nghttp2 runs the connection and reads what comes; of what we send it is given no headers, and the
+ * block that it left empty is filled here. Its encoder looks every field up by a hash of its
  * name and Huffman-codes every value, which for the metadata of a call, of which no value comes
  * twice, was a fifth of all that the gateway does for a purchase.
  *
@@ -58,6 +58,7 @@ static inline void hpack_static(struct buf *out, unsigned index)
 }
 #define HPACK_METHOD_POST 3u
 #define HPACK_SCHEME_HTTP 6u
+#define HPACK_STATUS_200  8u
 
 #define HPACK_FRAME_HEAD 9u
 #define HPACK_FRAME_MAX  16384u /* what every peer takes */

@@ -12,6 +12,7 @@
 #include "rpc/status.h"
 
 #define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
+#define AGAIN_BYTES     64u /* a value as short may come again */
 
 static void call_destroy(struct server_call *call)
 {
@@ -89,7 +90,8 @@ void server_call_release(struct server_call *call)
 {
     struct rpc_server *s = call->server;
 
-    if (call->stream_open || (call->dispatched && !call->answered))
+    if (call->stream_open || (call->dispatched && !call->answered) ||
+        (call->conn != NULL && call->conn->sending == call))
         return;
     if (call->conn != NULL) {
         call->conn->calls_n--;
@@ -155,13 +157,12 @@ void server_dispatch(struct server_call *call)
 
 /* --- answers --- */
 
+/* The trailers have no fields here, either: server_headers has them. */
 static ssize_t read_body(nghttp2_session *session, int32_t stream, uint8_t *buf, size_t length,
                          uint32_t *flags, nghttp2_data_source *source, void *user)
 {
-    static const struct slice name = {"grpc-status", 11}, ok = {"0", 1};
     struct server_call *call = source->ptr;
     size_t n = call->body.n - call->body_sent;
-    nghttp2_nv trailer = h2_nv(name, ok, true);
 
     (void)buf;
     (void)user;
@@ -169,51 +170,72 @@ static ssize_t read_body(nghttp2_session *session, int32_t stream, uint8_t *buf,
     if (n > length)
         return (ssize_t)length;
     *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    if (nghttp2_submit_trailer(session, stream, &trailer, 1) != 0)
+    if (nghttp2_submit_trailer(session, stream, NULL, 0) != 0)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     return (ssize_t)n;
 }
 
-/* An answer as it is being put together: names and values in call->out, fields on the stack. */
-struct answer {
-    struct server_call *call;
-    nghttp2_nv nv[5 + WIRE_META_MAX];
-    size_t n;
-};
-
-static void answer_begin(struct answer *a, struct server_call *call, const char *http_status)
+static void add_field(struct server_call *call, struct slice name, struct slice value)
 {
-    a->call = call;
-    a->n = 0;
-    a->nv[a->n++] = h2_nv(SLICE_LIT(":status"), slice_str(http_status), true);
-    a->nv[a->n++] = h2_nv(SLICE_LIT("content-type"), SLICE_LIT("application/grpc"), true);
+    call->fields[call->fields_n].name_n = (uint32_t)name.n;
+    call->fields[call->fields_n++].value_n = (uint32_t)value.n;
+    buf_slice(&call->out, name);
+    buf_slice(&call->out, value);
 }
 
-static struct slice keep(struct buf *out, struct slice s)
+/* Most values of an answer are of a few: a status, a reason, what is sold out. */
+static void put_field(struct hpack *h, struct buf *block, struct slice name, struct slice value)
 {
-    char *at = out->p + out->n;
-
-    buf_slice(out, s);
-    return slice_of(at, s.n);
+    if (value.n <= AGAIN_BYTES)
+        hpack_again(h, block, name, value);
+    else
+        hpack_once(h, block, name, value);
 }
 
-static void answer_meta(struct answer *a, const struct rpc_meta *meta, unsigned meta_n)
+void server_headers(struct server_call *call, struct buf *block)
 {
-    for (unsigned i = 0; i < meta_n && i < WIRE_META_MAX; i++) {
-        struct slice name = keep(&a->call->out, meta[i].name);
-        struct slice value = keep(&a->call->out, meta[i].value);
-        a->nv[a->n++] = h2_nv_meta(&a->call->conn->meta_seen, name, value);
+    struct hpack *h = &call->conn->hpack;
+    const char *at = call->out.p;
+
+    if (call->headers_sent) {
+        hpack_again(h, block, SLICE_LIT("grpc-status"), SLICE_LIT("0"));
+        return;
+    }
+    call->headers_sent = true;
+    if (call->http_status == NULL)
+        hpack_static(block, HPACK_STATUS_200);
+    else
+        hpack_again(h, block, SLICE_LIT(":status"), slice_str(call->http_status));
+    hpack_again(h, block, SLICE_LIT("content-type"), SLICE_LIT("application/grpc"));
+    for (unsigned i = 0; i < call->fields_n; i++) {
+        struct slice name = slice_of(at, call->fields[i].name_n);
+        struct slice value = slice_of(at + name.n, call->fields[i].value_n);
+        put_field(h, block, name, value);
+        at += name.n + value.n;
     }
 }
 
-static void answer_submit(struct answer *a, bool with_body)
+static void answer_begin(struct server_call *call)
 {
-    struct server_call *call = a->call;
+    buf_clear(&call->out);
+    call->fields_n = 0;
+    call->headers_sent = false;
+    call->http_status = NULL;
+}
+
+static void answer_meta(struct server_call *call, const struct rpc_meta *meta, unsigned meta_n)
+{
+    for (unsigned i = 0; i < meta_n && i < WIRE_META_MAX; i++)
+        add_field(call, meta[i].name, meta[i].value);
+}
+
+/* Without fields: server_headers has them. */
+static void answer_submit(struct server_call *call, bool with_body)
+{
     struct h2_conn *h2 = &call->conn->h2;
     nghttp2_data_provider body = {.source.ptr = call, .read_callback = read_body};
 
-    if (nghttp2_submit_response(h2->session, call->stream, a->nv, a->n, with_body ? &body : NULL) !=
-        0)
+    if (nghttp2_submit_response(h2->session, call->stream, NULL, 0, with_body ? &body : NULL) != 0)
         nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, call->stream,
                                   NGHTTP2_INTERNAL_ERROR);
     call->answered = true;
@@ -233,37 +255,36 @@ static size_t meta_size(const struct rpc_meta *meta, unsigned meta_n)
 static void answer_ok(struct server_call *call, struct slice payload, const struct rpc_meta *meta,
                       unsigned meta_n)
 {
-    struct answer a;
     char prefix[WIRE_PREFIX];
+    size_t from;
 
-    answer_begin(&a, call, "200");
-    answer_meta(&a, meta, meta_n);
+    answer_meta(call, meta, meta_n);
+    from = call->out.n;
     wire_prefix(prefix, (uint32_t)payload.n);
-    call->body = keep(&call->out, slice_of(prefix, WIRE_PREFIX));
-    call->body.n += keep(&call->out, payload).n;
-    answer_submit(&a, true);
+    buf_add(&call->out, prefix, WIRE_PREFIX);
+    buf_slice(&call->out, payload);
+    call->body = slice_of(call->out.p + from, call->out.n - from);
+    answer_submit(call, true);
 }
 
 /* Trailers only: one HEADERS frame. */
 static void answer_status(struct server_call *call, int status, struct slice message,
                           const struct rpc_meta *meta, unsigned meta_n)
 {
-    struct answer a;
+    static const struct slice message_name = {"grpc-message", 12};
     char digits[24];
     size_t from;
 
-    answer_begin(&a, call, "200");
-    answer_meta(&a, meta, meta_n);
-    a.nv[a.n++] = h2_nv(
-        SLICE_LIT("grpc-status"),
-        keep(&call->out, slice_of(digits, fmt_u64(digits, status > 0 ? (unsigned)status : 2u))),
-        true);
-    from = call->out.n;
-    wire_percent_encode(&call->out, message);
-    if (message.n > 0)
-        a.nv[a.n++] = h2_nv(SLICE_LIT("grpc-message"),
-                            slice_of(call->out.p + from, call->out.n - from), false);
-    answer_submit(&a, false);
+    answer_meta(call, meta, meta_n);
+    add_field(call, SLICE_LIT("grpc-status"),
+              slice_of(digits, fmt_u64(digits, status > 0 ? (unsigned)status : 2u)));
+    if (message.n > 0) {
+        add_field(call, message_name, SLICE_NONE);
+        from = call->out.n;
+        wire_percent_encode(&call->out, message);
+        call->fields[call->fields_n - 1].value_n = (uint32_t)(call->out.n - from);
+    }
+    answer_submit(call, false);
 }
 
 void server_answer(struct server_call *call, int status, struct slice message, struct slice payload,
@@ -278,9 +299,9 @@ void server_answer(struct server_call *call, int status, struct slice message, s
         status = RPC_INTERNAL;
         message = SLICE_LIT("reply is too large");
     }
-    need += status == RPC_OK ? payload.n : 3 * message.n + 24;
-    buf_clear(&call->out);
-    /* All at once: the header fields point into it. */
+    need += status == RPC_OK ? payload.n : 3 * message.n + 64;
+    answer_begin(call);
+    /* All at once, so that no field is cut off where memory is out. */
     if (held + need > SERVER_HELD_MAX || !buf_reserve(&call->out, need)) {
         nghttp2_submit_rst_stream(call->conn->h2.session, NGHTTP2_FLAG_NONE, call->stream,
                                   NGHTTP2_ENHANCE_YOUR_CALM);
@@ -296,11 +317,10 @@ void server_answer(struct server_call *call, int status, struct slice message, s
 
 void server_answer_http(struct server_call *call, const char *http_status)
 {
-    struct answer a;
-
-    answer_begin(&a, call, http_status);
-    a.nv[a.n++] = h2_nv(SLICE_LIT("grpc-status"), SLICE_LIT("2"), true);
-    answer_submit(&a, false);
+    answer_begin(call);
+    call->http_status = http_status;
+    add_field(call, SLICE_LIT("grpc-status"), SLICE_LIT("2"));
+    answer_submit(call, false);
 }
 
 void rpc_server_reply(struct rpc_server *s, struct rpc_server_call *pub, int status,

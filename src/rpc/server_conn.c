@@ -84,11 +84,11 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 {
     struct server_call *call;
 
-    (void)user;
-    if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+    if (frame->hd.type != NGHTTP2_HEADERS)
         return 0;
     call = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    if (call != NULL && call->early)
+    conn_of(user)->sending = call;
+    if (call != NULL && call->early && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
         refuse_stream(session, frame->hd.stream_id, NGHTTP2_NO_ERROR);
     return 0;
 }
@@ -195,6 +195,22 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8
     return h2_write_data(user, head, call->body.p + call->body_sent - n, n);
 }
 
+/* nghttp2 calls on_frame_sent and, where the frame is a stream's last, closes that before it hands
+ * out the frame's bytes. */
+static bool headers(struct h2_conn *h2, int32_t stream, struct buf *block)
+{
+    struct server_conn *conn = conn_of(h2);
+    struct server_call *call = conn->sending;
+
+    if (call == NULL || call->stream != stream)
+        return false;
+    hpack_resized(&conn->hpack, buf_view(block));
+    server_headers(call, block);
+    conn->sending = NULL;
+    server_call_release(call);
+    return true;
+}
+
 static void set_callbacks(nghttp2_session_callbacks *cb)
 {
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
@@ -224,6 +240,7 @@ static void closed(struct h2_conn *h2)
     }
     list_del(&conn->node);
     s->conns_n--;
+    hpack_fini(&conn->hpack);
     free(conn);
     server_leave(s);
 }
@@ -231,6 +248,7 @@ static void closed(struct h2_conn *h2)
 static const struct h2_ops server_ops = {
     .server = true,
     .callbacks = set_callbacks,
+    .headers = headers,
     .closed = closed,
 };
 

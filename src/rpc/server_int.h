@@ -15,6 +15,7 @@
 
 #include "base/list.h"
 #include "rpc/h2.h"
+#include "rpc/hpack.h"
 #include "rpc/server.h"
 #include "rpc/wire.h"
 
@@ -44,9 +45,10 @@ struct server_conn {
     struct list node;
     struct list calls;
     unsigned calls_n;
-    size_t buffered; /* body bytes of its calls */
-    size_t held;     /* answer bytes of its calls */
-    uint64_t meta_seen;
+    size_t buffered;             /* body bytes of its calls */
+    size_t held;                 /* answer bytes of its calls */
+    struct hpack hpack;          /* what the peer knows of our headers */
+    struct server_call *sending; /* its HEADERS are being sent, and it stays until they are */
 };
 
 struct server_call {
@@ -65,9 +67,15 @@ struct server_call {
     struct meta_set meta;
     struct buf path;
 
-    struct buf out; /* what the answer's slices point to */
+    struct buf out; /* the answer: its fields' names and values, one behind the other; its body */
     struct slice body;
     size_t body_sent;
+    const char *http_status; /* static; NULL: 200 */
+    bool headers_sent;       /* what comes is the trailers */
+    unsigned fields_n;
+    struct {
+        uint32_t name_n, value_n;
+    } fields[WIRE_META_MAX + 2]; /* with grpc-status and grpc-message */
 };
 
 /* server.c */
@@ -81,6 +89,8 @@ void server_dispatch(struct server_call *call);
 /* Submits an answer; the call stays linked until its stream closes. */
 void server_answer(struct server_call *call, int status, struct slice message, struct slice payload,
                    const struct rpc_meta *meta, unsigned meta_n);
+/* The fields of its next HEADERS, which leave now: those of the answer, then the trailers. */
+void server_headers(struct server_call *call, struct buf *block);
 /* An HTTP status instead of a gRPC one: 405, 415. */
 void server_answer_http(struct server_call *call, const char *http_status);
 

@@ -171,7 +171,9 @@ static int32_t ask(nghttp2_session *session, const char *method, const char *typ
     nghttp2_data_provider data = {.source.ptr = body, .read_callback = message_body};
 
     for (unsigned i = 0; i < 6; i++)
-        nv[i] = h2_nv(slice_str(pairs[2 * i]), slice_str(pairs[2 * i + 1]), true);
+        nv[i] =
+            (nghttp2_nv){(uint8_t *)(uintptr_t)pairs[2 * i], (uint8_t *)(uintptr_t)pairs[2 * i + 1],
+                         strlen(pairs[2 * i]), strlen(pairs[2 * i + 1]), NGHTTP2_NV_FLAG_NONE};
     return nghttp2_submit_request(session, NULL, nv, 6, body != NULL ? &data : NULL, NULL);
 }
 
