@@ -50,6 +50,12 @@ static void add_hint(struct metas *m, const char *what, const struct sale_event 
     add(m, SLICE_LIT("rushgate-gate"), slice_of(m->hint, (size_t)n));
 }
 
+static void reply_payload(struct service *s, struct rpc_server_call *call,
+                          const struct metas *metas)
+{
+    rpc_server_reply(s->rpc, call, RPC_OK, SLICE_NONE, buf_view(&s->payload), metas->at, metas->n);
+}
+
 static void answer_packed(struct service *s, struct rpc_server_call *call,
                           const ProtobufCMessage *m, const struct metas *metas)
 {
@@ -65,9 +71,8 @@ static void answer_packed(struct service *s, struct rpc_server_call *call,
         answer_refusal(s, call, REASON_OVERLOADED, NULL);
         return;
     }
-    protobuf_c_message_pack(m, (uint8_t *)s->payload.p);
-    rpc_server_reply(s->rpc, call, RPC_OK, SLICE_NONE, slice_of(s->payload.p, n), metas->at,
-                     metas->n);
+    s->payload.n = protobuf_c_message_pack(m, (uint8_t *)s->payload.p);
+    reply_payload(s, call, metas);
 }
 
 void answer_message(struct service *s, struct rpc_server_call *call, const ProtobufCMessage *m)
@@ -78,9 +83,16 @@ void answer_message(struct service *s, struct rpc_server_call *call, const Proto
     answer_packed(s, call, m, &metas);
 }
 
+void answer_payload(struct service *s, struct rpc_server_call *call)
+{
+    struct metas metas;
+
+    metas.n = 0;
+    reply_payload(s, call, &metas);
+}
+
 void answer_order(struct service *s, struct rpc_server_call *call, uint32_t id, enum reason how)
 {
-    Rushgate__Boxoffice__V1__Order *m = message_order(s, id, clock_real_ns());
     const struct order *o = order_get(&s->sale->orders, id);
     const struct item *it = o == NULL ? NULL : s->sale->items[o->item];
     struct metas metas;
@@ -92,7 +104,11 @@ void answer_order(struct service *s, struct rpc_server_call *call, uint32_t id, 
         add(&metas, SLICE_LIT("rushgate-replayed"), SLICE_LIT("true"));
     if (how == REASON_CREATED && it != NULL && item_free_shown(it) == 0)
         add_hint(&metas, "sold-out", it->event, it);
-    answer_packed(s, call, m ? &m->base : NULL, &metas);
+    buf_clear(&s->payload);
+    if (message_order(s, id, clock_real_ns(), &s->payload))
+        reply_payload(s, call, &metas);
+    else
+        answer_refusal(s, call, REASON_OVERLOADED, NULL);
 }
 
 void answer_event(struct service *s, struct rpc_server_call *call, const struct sale_event *e,

@@ -6,7 +6,7 @@ src_boxoffice_libboxoffice_a_SOURCES = \
 	%D%/core/reasons.def %D%/core/sale.c %D%/core/sale.h %D%/core/sale_load.c \
 	%D%/core/sale_load.h %D%/core/sale_order.c %D%/core/sale_part.h %D%/core/sale_undo.c \
 	%D%/core/siphash.c %D%/core/siphash.h %D%/core/stock.c %D%/core/stock.h %D%/core/table.c \
-	%D%/core/table.h %D%/answer.c %D%/committer.c %D%/committer.h %D%/message.c \
+	%D%/core/table.h %D%/answer.c %D%/committer.c %D%/committer.h %D%/message.c %D%/message_order.c \
 	%D%/service.c %D%/service.h %D%/service_admin.c %D%/service_event.c %D%/service_order.c \
 	%D%/service_part.h %D%/service_text.c %D%/store.h %D%/store_check.c %D%/store_commit.c %D%/store_load.c %D%/store_rows.c \
 	%D%/store_sqlite.c %D%/store_sqlite.h %D%/store_tidy.c

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is in memory as messages of boxoffice.proto, built in the arena of the call being handled.
- */
+/* What is in memory as messages of boxoffice.proto, built in the arena of the call being handled;
+ * orders are in message_order.c. */
 #include "base/clock.h"
 #include "boxoffice/service_part.h"
 #include "boxoffice.pb-c.h"
@@ -96,83 +96,4 @@ Rushgate__Boxoffice__V1__Event *message_event(struct service *s, const struct sa
     if (e->presale_end_ns != 0)
         m->presale_end = message_time(s, e->presale_end_ns);
     return m->hold != NULL && add_items(s, e, m) ? m : NULL;
-}
-
-/* An order and everything it points at. */
-struct order_parts {
-    Rushgate__Boxoffice__V1__Order order;
-    Google__Protobuf__Timestamp created, expires;
-    int32_t units[ORDER_QUANTITY_MAX];
-    char code[CODE_LEN + 1], secret[33], total[EVENT_TOTAL_MAX];
-};
-
-static void put_time(Google__Protobuf__Timestamp *t, uint64_t ns)
-{
-    google__protobuf__timestamp__init(t);
-    t->seconds = (int64_t)(ns / NS_PER_S);
-    t->nanos = (int32_t)(ns % NS_PER_S);
-}
-
-/* Rising, so that the answer is the same before and after a restart; nearly always they are
- * already. */
-static void put_units(struct order_parts *p, const struct order *o, const struct item *it)
-{
-    uint32_t unit = o->first_unit;
-
-    for (uint32_t i = 0; i < o->quantity; i++, unit = stock_next(&it->stock, unit)) {
-        uint32_t at = i;
-        for (; at > 0 && p->units[at - 1] > (int32_t)unit; at--)
-            p->units[at] = p->units[at - 1];
-        p->units[at] = (int32_t)unit;
-    }
-    p->order.units = p->units;
-    p->order.n_units = o->quantity;
-}
-
-static void put_secret(char out[33], const unsigned char secret[16])
-{
-    static const char digits[] = "0123456789abcdef";
-
-    for (unsigned i = 0; i < 16; i++) {
-        out[2 * i] = digits[secret[i] >> 4];
-        out[2 * i + 1] = digits[secret[i] & 15];
-    }
-    out[32] = '\0';
-}
-
-Rushgate__Boxoffice__V1__Order *message_order(struct service *s, uint32_t id, uint64_t now_ns)
-{
-    struct order_parts *p = arena_alloc(&s->arena, sizeof *p);
-    const struct order *o = order_get(&s->sale->orders, id);
-    const struct item *it;
-    Rushgate__Boxoffice__V1__Order *m;
-    enum order_status status;
-
-    if (p == NULL || o == NULL)
-        return NULL;
-    it = s->sale->items[o->item];
-    status = sale_status(o, now_ns);
-    m = &p->order;
-    rushgate__boxoffice__v1__order__init(m);
-    code_write(&s->sale->code, id, p->code);
-    put_secret(p->secret, o->secret);
-    item_total(it, o->quantity, p->total);
-    put_time(&p->created, o->created_ns);
-    m->code = p->code;
-    m->event = text(it->event->slug);
-    m->item = text(it->slug);
-    m->quantity = o->quantity;
-    m->status = (Rushgate__Boxoffice__V1__OrderStatus)status;
-    m->total = p->total;
-    m->currency = text(it->currency);
-    m->created = &p->created;
-    m->secret = p->secret;
-    m->buyer = (char *)(uintptr_t)buyer_at(&s->sale->orders, o->buyer)->text;
-    if (status == ORDER_PENDING) {
-        put_time(&p->expires, o->expires_ns);
-        m->expires = &p->expires;
-    }
-    if (status == ORDER_PENDING || status == ORDER_PAID)
-        put_units(p, o, it);
-    return m;
 }

@@ -166,43 +166,37 @@ static uint32_t page_start(const struct service *s, const struct buyer *b, struc
 }
 
 /*
- * Fills one page with durable orders. *next: first order of the next page. AGAIN where a change of
- * one of them waits for the disk: then the page waits, too; an order that is new is left out.
- * OVERLOADED when memory is out.
+ * Fills s->payload with one page of durable orders. AGAIN where a change of one of them waits for
+ * the disk: then the page waits, too; an order that is new is left out. OVERLOADED when memory is
+ * out.
  */
-static enum reason page_fill(struct service *s, uint32_t id, uint32_t size,
-                             Rushgate__Boxoffice__V1__ListOrdersResponse *out, uint32_t *next)
+static enum reason page_fill(struct service *s, uint32_t id, uint32_t size)
 {
     uint64_t now_ns = clock_real_ns();
+    uint32_t n = 0;
 
-    out->results = arena_alloc(&s->arena, size * sizeof *out->results);
-    if (out->results == NULL)
-        return REASON_OVERLOADED;
-    while (id != 0 && out->n_results < size) {
+    buf_clear(&s->payload);
+    while (id != 0 && n < size) {
         const struct order *o = order_get(&s->sale->orders, id);
         if (!(o->flags & ORDER_NEW)) {
             if (o->batch > s->sale->durable_seq)
                 return REASON_AGAIN;
-            out->results[out->n_results] = message_order(s, id, now_ns);
-            if (out->results[out->n_results++] == NULL)
+            if (!message_order_listed(s, id, now_ns, &s->payload))
                 return REASON_OVERLOADED;
+            n++;
         }
         id = o->older;
     }
-    *next = id;
-    return REASON_DONE;
+    return id == 0 || message_next_page(s, id, &s->payload) ? REASON_DONE : REASON_OVERLOADED;
 }
 
 void on_list_orders(struct service *s, struct rpc_server_call *call, const void *request)
 {
     const Rushgate__Boxoffice__V1__ListOrdersRequest *m = request;
-    Rushgate__Boxoffice__V1__ListOrdersResponse out =
-        RUSHGATE__BOXOFFICE__V1__LIST_ORDERS_RESPONSE__INIT;
     const struct sale_event *e = sale_event(s->sale, slice_str(m->event));
     struct slice buyer = buyer_of(call), token = slice_str(m->page_token);
-    uint32_t number, id, next = 0;
+    uint32_t number, id;
     uint32_t size = m->page_size == 0 ? PAGE_DEFAULT : (uint32_t)m->page_size;
-    char code[CODE_LEN + 1];
     enum reason why;
 
     if (buyer.n == 0) {
@@ -221,13 +215,9 @@ void on_list_orders(struct service *s, struct rpc_server_call *call, const void 
     id = number == 0 ? 0 : page_start(s, buyer_at(&s->sale->orders, number), token, number);
     if (id == 0 && token.n > 0) {
         answer_invalid(s, call, "page_token", "is not one of yours");
-    } else if ((why = page_fill(s, id, size, &out, &next)) != REASON_DONE) {
+    } else if ((why = page_fill(s, id, size)) != REASON_DONE) {
         answer_other(s, call, why, NULL);
     } else {
-        if (next != 0) {
-            code_write(&s->sale->code, next, code);
-            out.next_page_token = code;
-        }
-        answer_message(s, call, &out.base);
+        answer_payload(s, call);
     }
 }

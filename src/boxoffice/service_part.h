@@ -42,6 +42,8 @@ void on_stats(struct service *s, struct rpc_server_call *call, const void *reque
 
 /* answer.c. What a call is answered with; each ends the call. */
 void answer_message(struct service *s, struct rpc_server_call *call, const ProtobufCMessage *m);
+/* The message whose bytes are in s->payload. */
+void answer_payload(struct service *s, struct rpc_server_call *call);
 /* how: DONE (200), CREATED or REPLAYED (201) */
 void answer_order(struct service *s, struct rpc_server_call *call, uint32_t id, enum reason how);
 void answer_event(struct service *s, struct rpc_server_call *call, const struct sale_event *e,
@@ -65,13 +67,19 @@ struct slice service_reason_word(enum reason r);
 /* Memory from the call's arena; NULL when it is out (the call is answered OVERLOADED then). */
 struct Rushgate__Boxoffice__V1__Event;
 struct Rushgate__Boxoffice__V1__Item;
-struct Rushgate__Boxoffice__V1__Order;
 struct Rushgate__Boxoffice__V1__Availability;
 struct Rushgate__Boxoffice__V1__Event *message_event(struct service *s, const struct sale_event *e);
 struct Rushgate__Boxoffice__V1__Item *message_item(struct service *s, const struct item *it);
 struct Rushgate__Boxoffice__V1__Availability *message_availability(struct service *s,
                                                                    const struct item *it);
-struct Rushgate__Boxoffice__V1__Order *message_order(struct service *s, uint32_t id,
-                                                     uint64_t now_ns);
+/* Orders go without a message object. Each appends bytes of its message; false when memory is out,
+ * and then what was appended is of no use. */
+bool message_order(struct service *s, uint32_t id, uint64_t now_ns, struct buf *out)
+    __attribute__((warn_unused_result));
+/* One of ListOrdersResponse's results; its next_page_token. */
+bool message_order_listed(struct service *s, uint32_t id, uint64_t now_ns, struct buf *out)
+    __attribute__((warn_unused_result));
+bool message_next_page(struct service *s, uint32_t id, struct buf *out)
+    __attribute__((warn_unused_result));
 
 #endif

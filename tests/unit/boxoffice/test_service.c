@@ -288,6 +288,65 @@ static void add_confirm(struct world *w, const char *buyer, char *code)
     add(w, BOX "ConfirmOrder", &m.base, buyer, NULL);
 }
 
+/* Orders are written without a message object: the bytes must be those of protobuf-c, and say what
+ * there is. */
+static void same_bytes(const struct answer *a, const ProtobufCMessage *m)
+{
+    uint8_t bytes[sizeof a->payload];
+
+    assert_non_null(m);
+    assert_int_equal(protobuf_c_message_get_packed_size(m), a->payload_n);
+    assert_int_equal(protobuf_c_message_pack(m, bytes), a->payload_n);
+    assert_memory_equal(bytes, a->payload, a->payload_n);
+}
+
+static void test_order_bytes(void **state)
+{
+    struct world *w = *state;
+    Rushgate__Boxoffice__V1__Order *o;
+    Rushgate__Boxoffice__V1__ListOrdersResponse *r;
+    char code[CODE_LEN + 1];
+    struct answer *a;
+
+    one_order(w, "bob", "k", 2);
+    a = one_order(w, "ann", "a", 3);
+    o = rushgate__boxoffice__v1__order__unpack(NULL, a->payload_n, a->payload);
+    same_bytes(a, &o->base);
+    code_write(&w->service.sale->code, 2, code);
+    assert_string_equal(o->code, code);
+    assert_string_equal(o->event, "gig");
+    assert_string_equal(o->item, "a");
+    assert_int_equal(o->quantity, 3);
+    assert_int_equal(o->status, RUSHGATE__BOXOFFICE__V1__ORDER_STATUS__pending);
+    assert_int_equal(o->n_units, 3);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(o->units[i], 2 + i);
+    assert_int_equal(strlen(o->secret), 32);
+    assert_string_equal(o->buyer, "ann");
+    assert_int_equal(o->expires->seconds - o->created->seconds, 600);
+    assert_int_equal(o->expires->nanos, o->created->nanos);
+    rushgate__boxoffice__v1__order__free_unpacked(o, NULL);
+
+    one_order(w, "ann", "b", 40);
+    add_confirm(w, "ann", code);
+    a = go(w);
+    o = rushgate__boxoffice__v1__order__unpack(NULL, a->payload_n, a->payload);
+    same_bytes(a, &o->base);
+    assert_int_equal(o->status, RUSHGATE__BOXOFFICE__V1__ORDER_STATUS__paid);
+    assert_null(o->expires);
+    assert_int_equal(o->n_units, 3);
+    rushgate__boxoffice__v1__order__free_unpacked(o, NULL);
+
+    add_list(w, "ann", 1);
+    a = go(w);
+    r = rushgate__boxoffice__v1__list_orders_response__unpack(NULL, a->payload_n, a->payload);
+    same_bytes(a, &r->base);
+    assert_int_equal(r->n_results, 1);
+    assert_int_equal(r->results[0]->n_units, 40);
+    assert_string_equal(r->next_page_token, code);
+    rushgate__boxoffice__v1__list_orders_response__free_unpacked(r, NULL);
+}
+
 /* A page reads past the orders that are too new for it; what it finds behind them must be durable,
  * too. */
 static void test_list_shows_what_is_durable(void **state)
@@ -413,6 +472,7 @@ int main(void)
         TEST(test_store_is_deleted),
         TEST(test_lock_is_replaced),
         TEST(test_nul_in_a_text),
+        TEST(test_order_bytes),
         TEST(test_list_shows_what_is_durable),
         TEST(test_page_of_events_is_bounded),
         TEST(test_unknown_method_and_garbage),
