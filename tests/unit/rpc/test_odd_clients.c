@@ -339,37 +339,88 @@ static ssize_t to_socket(nghttp2_session *session, const uint8_t *p, size_t n, i
     return send(*(int *)user, p, n, MSG_NOSIGNAL);
 }
 
-static struct seen exchange(const char *method, const char *type, struct slice *body)
-{
-    nghttp2_session_callbacks *cb;
+struct client {
     nghttp2_session *session;
-    struct seen seen = {.closed = false};
-    int fd = dial();
-    uint8_t in[4096];
-    ssize_t n;
+    int fd;
+};
 
+/* table: of HPACK, bytes */
+static void client_open(struct client *c, uint32_t table)
+{
+    const nghttp2_settings_entry settings = {NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, table};
+    nghttp2_session_callbacks *cb;
+
+    c->fd = dial();
     nghttp2_session_callbacks_new(&cb);
     nghttp2_session_callbacks_set_send_callback(cb, to_socket);
     nghttp2_session_callbacks_set_on_header_callback(cb, see_header);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, see_close);
-    nghttp2_session_client_new(&session, cb, &fd);
+    nghttp2_session_client_new(&c->session, cb, &c->fd);
     nghttp2_session_callbacks_del(cb);
-    nghttp2_submit_settings(session, 0, NULL, 0);
-    int32_t stream = ask(session, method, type, "/t/Echo", body);
-    nghttp2_session_set_stream_user_data(session, stream, &seen);
-    nghttp2_session_send(session);
-    nghttp2_session_set_stream_user_data(session, stream, &seen);
+    nghttp2_submit_settings(c->session, 0, &settings, 1);
+}
+
+static void client_close(struct client *c)
+{
+    nghttp2_session_del(c->session);
+    close(c->fd);
+}
+
+static struct seen client_ask(struct client *c, const char *method, const char *type,
+                              struct slice *body)
+{
+    struct seen seen = {.closed = false};
+    int32_t stream = ask(c->session, method, type, "/t/Echo", body);
+    uint8_t in[4096];
+    ssize_t n;
+
+    nghttp2_session_set_stream_user_data(c->session, stream, &seen);
+    nghttp2_session_send(c->session);
+    nghttp2_session_set_stream_user_data(c->session, stream, &seen);
     for (unsigned i = 0; i < 100 && !seen.closed; i++) {
         fixture_turn(&f);
-        n = recv(fd, in, sizeof in, MSG_DONTWAIT);
+        n = recv(c->fd, in, sizeof in, MSG_DONTWAIT);
         if (n > 0)
-            nghttp2_session_mem_recv(session, in, (size_t)n);
-        nghttp2_session_send(session);
+            assert_int_equal(nghttp2_session_mem_recv(c->session, in, (size_t)n), n);
+        nghttp2_session_send(c->session);
     }
     assert_true(seen.closed);
-    nghttp2_session_del(session);
-    close(fd);
     return seen;
+}
+
+static struct seen exchange(const char *method, const char *type, struct slice *body)
+{
+    struct client c;
+    struct seen seen;
+
+    client_open(&c, HPACK_TABLE_BYTES);
+    seen = client_ask(&c, method, type, body);
+    client_close(&c);
+    return seen;
+}
+
+/* Answers refer to what earlier ones put into the table; to a peer whose table is another one, they
+ * must not. */
+static void test_header_tables(void **state)
+{
+    static const uint32_t sizes[] = {0, 40, 100, HPACK_TABLE_BYTES - 1, HPACK_TABLE_BYTES, 65536};
+    struct client c;
+
+    (void)state;
+    fixture_serve(&f, 100);
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        client_open(&c, sizes[i]);
+        for (unsigned k = 0; k < 9; k++) {
+            struct slice body = k % 3 == 0 ? SLICE_LIT("\1\0\0\0\1x") : SLICE_LIT("\0\0\0\0\1x");
+            struct seen seen =
+                client_ask(&c, k % 3 == 1 ? "GET" : "POST", "application/grpc", &body);
+            assert_string_equal(seen.status, k % 3 == 1 ? "405" : "200");
+            assert_string_equal(seen.grpc, k % 3 == 0 ? "12" : k % 3 == 1 ? "2" : "0");
+            assert_string_equal(seen.message,
+                                k % 3 == 0 ? "compressed messages are not supported" : "");
+        }
+        client_close(&c);
+    }
 }
 
 static void test_bad_requests(void **state)
@@ -428,9 +479,9 @@ static void test_early_answer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_garbage_to_server),  T(test_reset_flood),  T(test_control_flood),
-        T(test_continuation_flood), T(test_bad_requests), T(test_no_reader),
-        T(test_early_answer),
+        T(test_garbage_to_server),  T(test_reset_flood),   T(test_control_flood),
+        T(test_continuation_flood), T(test_bad_requests),  T(test_no_reader),
+        T(test_early_answer),       T(test_header_tables),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
