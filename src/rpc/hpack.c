@@ -90,6 +90,18 @@ static void put_literal(struct buf *out, unsigned first, unsigned bits, unsigned
     put_string(out, value);
 }
 
+/* Writes the index of an entry that is the whole field. */
+static void put_entry(struct hpack *h, struct buf *out, unsigned i)
+{
+    h->next = i + 1;
+    put_int(out, INDEXED, INDEXED_BITS, index_of(h, i));
+}
+
+static bool is_next(const struct hpack *h, struct slice name)
+{
+    return h->next < h->n && !h->off && has_name(h, h->next, name);
+}
+
 static bool add_entry(struct hpack *h, struct slice name, struct slice value)
 {
     size_t bytes = name.n + value.n + ENTRY_OVERHEAD;
@@ -103,7 +115,7 @@ static bool add_entry(struct hpack *h, struct slice name, struct slice value)
     buf_slice(&h->text, name);
     buf_slice(&h->text, value);
     h->bytes += (uint32_t)bytes;
-    h->n++;
+    h->next = ++h->n;
     return true;
 }
 
@@ -123,12 +135,16 @@ void hpack_again(struct hpack *h, struct buf *out, struct slice name, struct sli
 {
     unsigned index = 0, values = 0;
 
+    if (is_next(h, name) && has_value(h, h->next, value)) {
+        put_entry(h, out, h->next);
+        return;
+    }
     for (unsigned i = 0; i < h->n && !h->off; i++) {
         if (!has_name(h, i, name))
             continue;
         index = index_of(h, i);
         if (has_value(h, i, value)) {
-            put_int(out, INDEXED, INDEXED_BITS, index);
+            put_entry(h, out, i);
             return;
         }
         values++;
@@ -141,8 +157,9 @@ void hpack_again(struct hpack *h, struct buf *out, struct slice name, struct sli
 
 void hpack_once(struct hpack *h, struct buf *out, struct slice name, struct slice value)
 {
-    for (unsigned i = 0; i < h->n && !h->off; i++)
+    for (unsigned i = is_next(h, name) ? h->next : 0; i < h->n && !h->off; i++)
         if (has_name(h, i, name)) {
+            h->next = i + 1;
             put_literal(out, NEVER, NEVER_BITS, index_of(h, i), name, value);
             return;
         }

@@ -35,6 +35,7 @@ struct hpack {
         uint16_t name_n, value_n;
     } entry[HPACK_ENTRIES];
     unsigned n;
+    unsigned next;  /* an entry: a block has its fields in the order of the one before, as a rule */
     uint32_t bytes; /* as RFC 7541, 4.1 counts them */
     bool off;       /* the peer's table is another one: no entry is referred to any more */
 };
