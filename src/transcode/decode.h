@@ -26,7 +26,23 @@ struct wire_value {
     struct slice bytes;
 };
 
-bool wire_value(struct wire *w, unsigned type, struct wire_value *v);
+/* The value behind a tag of that type; groups have none. */
+static inline bool wire_value(struct wire *w, unsigned type, struct wire_value *v)
+{
+    uint32_t v32;
+
+    if (type == WIRE_LEN)
+        return wire_bytes(w, &v->bytes);
+    if (type == WIRE_VARINT)
+        return wire_varint(w, &v->bits);
+    if (type == WIRE_FIXED64)
+        return wire_fixed64(w, &v->bits);
+    if (type != WIRE_FIXED32 || !wire_fixed32(w, &v32))
+        return false;
+    v->bits = v32;
+    return true;
+}
+
 /* Fields 1 and 2 of a small message, the last of each; zero where one is missing. */
 bool wire_pair(struct slice bytes, unsigned type_one, unsigned type_two, struct wire_value *one,
                struct wire_value *two);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Messages to JSON. A message is read twice: one pass over the tags notes where each field comes
- * first and last, then the fields are printed in the order of the descriptor from what lies
- * between. So fields may come in any order and repeated ones scattered; of a scalar that comes
- * several times the last counts, a message that comes several times is merged (its pieces in a row
- * are the merged message), and of a oneof the last member counts: as the specification has it.
+ * Messages to JSON. One pass over the bytes notes where each field comes first and last, and its
+ * last value; then the fields are printed in the order of the descriptor, those that came several
+ * times from what lies between. So fields may come in any order and repeated ones scattered; of a
+ * scalar that comes several times the last counts, a message that comes several times is merged
+ * (its pieces in a row are the merged message), and of a oneof the last member counts: as the
+ * specification has it.
  */
 #include "transcode/decode.h"
 
@@ -18,6 +19,15 @@
  * oneof, first is the index + 1 of the member seen last. */
 struct span {
     uint32_t first, last;
+};
+
+/* What was noted of a message's fields, by index: on the stack or the heap. */
+struct spans {
+    struct span small[SPANS_ON_STACK];
+    struct wire_value small_values[SPANS_ON_STACK];
+    struct buf big;
+    struct span *all;
+    struct wire_value *values; /* the last; of a field that is there */
 };
 
 /* Whether a value of this wire type can be the field's. Anything else counts as unknown. */
@@ -36,8 +46,9 @@ static void note_oneof(struct span *spans, const struct schema_field *f, unsigne
 }
 
 static bool note_fields(struct printer *d, const struct schema_msg *m, struct slice bytes,
-                        struct span *spans)
+                        struct spans *s)
 {
+    struct span *spans = s->all;
     const struct schema_field *fields = schema_fields(d->root, m);
     struct wire w = wire_of(bytes);
 
@@ -55,9 +66,11 @@ static bool note_fields(struct printer *d, const struct schema_msg *m, struct sl
             if (spans[i].first == 0)
                 spans[i].first = at;
             spans[i].last = at;
-        }
-        if (!wire_skip(&w, number, type))
+            if (!wire_value(&w, type, &s->values[i]))
+                return false;
+        } else if (!wire_skip(&w, number, type)) {
             return false;
+        }
     }
     return true;
 }
@@ -141,6 +154,18 @@ static bool print_list(struct printer *d, struct walk *k, unsigned depth)
     }
     buf_char(d->out, ']');
     return true;
+}
+
+/* A field that came once: an element, or several in one packed run. */
+static bool print_run(struct printer *d, const struct schema_field *f, unsigned type,
+                      const struct wire_value *v, unsigned depth)
+{
+    bool first = true, ok;
+
+    buf_char(d->out, '[');
+    ok = type == f->wire ? print_value(d, f, v, depth) : print_packed(d, f, v->bytes, &first);
+    buf_char(d->out, ']');
+    return ok;
 }
 
 /* Pieces of one message, joined. */
@@ -280,27 +305,17 @@ bool print_map(struct printer *d, const struct schema_field *f, struct slice byt
 }
 
 static bool print_repeated(struct printer *d, const struct schema_field *f, struct slice bytes,
-                           struct span s, unsigned depth)
+                           struct span s, const struct wire_value *v, unsigned depth)
 {
-    struct walk k = walk_span(f, bytes, s);
+    struct walk k;
 
+    /* The lowest bits of its tag are the type. */
+    if (s.first == s.last && !(f->flags & FIELD_MAP))
+        return print_run(d, f, (unsigned char)bytes.p[s.first - 1] & 7, v, depth);
+    k = walk_span(f, bytes, s);
     if (!(f->flags & FIELD_MAP))
         return print_list(d, &k, depth);
     return s.first == s.last ? print_entries(d, &k, NULL, depth) : print_many_entries(d, &k, depth);
-}
-
-/* The value of a field that is not repeated: the last one. note_fields has checked the bytes. */
-static inline struct wire_value value_last(const struct schema_field *f, struct slice bytes,
-                                           struct span s)
-{
-    struct wire w = {(const unsigned char *)bytes.p + s.last - 1,
-                     (const unsigned char *)bytes.p + bytes.n};
-    struct wire_value v = {0, SLICE_NONE};
-    uint64_t tag;
-
-    if (!wire_varint(&w, &tag) || !wire_value(&w, f->wire, &v))
-        v = (struct wire_value){0, SLICE_NONE};
-    return v;
 }
 
 static bool print_singular(struct printer *d, const struct schema_field *f, struct slice bytes,
@@ -348,23 +363,20 @@ static inline void print_key(struct printer *d, const struct schema_field *f, bo
 }
 
 static bool print_present(struct printer *d, const struct schema_field *f, struct slice bytes,
-                          struct span s, unsigned depth, bool *first)
+                          struct span s, const struct wire_value *v, unsigned depth, bool *first)
 {
-    struct wire_value v;
-
     if (f->flags & FIELD_REPEATED) {
         print_key(d, f, first);
-        return print_repeated(d, f, bytes, s, depth);
+        return print_repeated(d, f, bytes, s, v, depth);
     }
-    v = value_last(f, bytes, s);
-    if (is_default(f, &v) && !(d->root->options & SCHEMA_PRINT_DEFAULTS))
+    if (is_default(f, v) && !(d->root->options & SCHEMA_PRINT_DEFAULTS))
         return true;
     print_key(d, f, first);
-    return print_singular(d, f, bytes, s, &v, depth);
+    return print_singular(d, f, bytes, s, v, depth);
 }
 
 static bool print_fields(struct printer *d, const struct schema_msg *m, struct slice bytes,
-                         const struct span *spans, unsigned depth, bool *first)
+                         const struct spans *s, unsigned depth, bool *first)
 {
     const struct schema_field *fields = schema_fields(d->root, m);
     bool defaults = d->root->options & SCHEMA_PRINT_DEFAULTS;
@@ -372,8 +384,8 @@ static bool print_fields(struct printer *d, const struct schema_msg *m, struct s
     for (uint32_t i = 0; i < m->fields.n; i++) {
         const struct schema_field *f = &fields[i];
 
-        if (spans[i].first != 0) {
-            if (!print_present(d, f, bytes, spans[i], depth, first))
+        if (s->all[i].first != 0) {
+            if (!print_present(d, f, bytes, s->all[i], &s->values[i], depth, first))
                 return false;
         } else if (defaults && !(f->flags & FIELD_PRESENCE)) {
             print_key(d, f, first);
@@ -384,27 +396,22 @@ static bool print_fields(struct printer *d, const struct schema_msg *m, struct s
     return true;
 }
 
-/* The places of a message's fields, on the stack or the heap. */
-struct spans {
-    struct span small[SPANS_ON_STACK];
-    struct buf big;
-    struct span *all;
-};
-
 static bool spans_fill(struct printer *d, const struct schema_msg *m, struct slice bytes,
                        struct spans *s)
 {
     s->big = (struct buf){0};
     s->all = s->small;
+    s->values = s->small_values;
     if (m->seen_bits > SPANS_ON_STACK) {
-        if (!buf_reserve(&s->big, m->seen_bits * sizeof *s->all)) {
+        if (!buf_reserve(&s->big, m->seen_bits * (sizeof *s->values + sizeof *s->all))) {
             d->out->failed = true;
             return false;
         }
-        s->all = (struct span *)(void *)s->big.p;
+        s->values = (struct wire_value *)(void *)s->big.p;
+        s->all = (struct span *)(void *)(s->values + m->seen_bits);
     }
     memset(s->all, 0, m->seen_bits * sizeof *s->all);
-    return note_fields(d, m, bytes, s->all);
+    return note_fields(d, m, bytes, s);
 }
 
 bool print_members(struct printer *d, const struct schema_msg *m, struct slice bytes,
@@ -415,7 +422,7 @@ bool print_members(struct printer *d, const struct schema_msg *m, struct slice b
 
     if (depth > REPLY_DEPTH_MAX || bytes.n >= UINT32_MAX)
         return false;
-    ok = spans_fill(d, m, bytes, &s) && print_fields(d, m, bytes, s.all, depth, first);
+    ok = spans_fill(d, m, bytes, &s) && print_fields(d, m, bytes, &s, depth, first);
     buf_free(&s.big);
     return ok;
 }
@@ -447,10 +454,9 @@ static bool print_one(struct printer *d, const struct schema_msg *m, struct slic
     if (ok && s.all[index].first == 0) {
         ok = print_default(d, f);
     } else if (ok && (f->flags & FIELD_REPEATED)) {
-        ok = print_repeated(d, f, bytes, s.all[index], 0);
+        ok = print_repeated(d, f, bytes, s.all[index], &s.values[index], 0);
     } else if (ok) {
-        struct wire_value v = value_last(f, bytes, s.all[index]);
-        ok = print_singular(d, f, bytes, s.all[index], &v, 0);
+        ok = print_singular(d, f, bytes, s.all[index], &s.values[index], 0);
     }
     buf_free(&s.big);
     return ok;

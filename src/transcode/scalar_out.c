@@ -6,27 +6,6 @@
 #include "transcode/json_read.h"
 #include "transcode/number.h"
 
-bool wire_value(struct wire *w, unsigned type, struct wire_value *v)
-{
-    uint32_t v32;
-
-    switch (type) {
-    case WIRE_VARINT:
-        return wire_varint(w, &v->bits);
-    case WIRE_FIXED64:
-        return wire_fixed64(w, &v->bits);
-    case WIRE_LEN:
-        return wire_bytes(w, &v->bytes);
-    case WIRE_FIXED32:
-        if (!wire_fixed32(w, &v32))
-            return false;
-        v->bits = v32;
-        return true;
-    default:
-        return false;
-    }
-}
-
 bool wire_pair(struct slice bytes, unsigned type_one, unsigned type_two, struct wire_value *one,
                struct wire_value *two)
 {
