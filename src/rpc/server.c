@@ -94,6 +94,8 @@ void server_call_release(struct server_call *call)
         (call->conn != NULL && call->conn->sending == call))
         return;
     if (call->conn != NULL) {
+        if (call->conn->reading == call)
+            call->conn->reading = NULL;
         call->conn->calls_n--;
         call->conn->buffered -= call->in.n;
         call->conn->held -= call->out.n;

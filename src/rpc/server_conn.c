@@ -29,6 +29,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     struct rpc_server *s = conn->server;
     struct server_call *call = NULL;
 
+    conn->reading = NULL;
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     if (conn->calls_n < 2 * s->cfg.max_streams && conn->buffered < SERVER_BUFFER_MAX &&
@@ -38,6 +39,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
         refuse_stream(session, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
     else
         nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, call);
+    conn->reading = call;
     return 0;
 }
 
@@ -53,12 +55,13 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      size_t name_n, const uint8_t *value_p, size_t value_n, uint8_t flags,
                      void *user)
 {
-    struct server_call *call = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    struct server_call *call = conn_of(user)->reading;
     struct slice name = slice_of((const char *)name_p, name_n);
     struct slice value = slice_of((const char *)value_p, value_n);
 
+    (void)session;
+    (void)frame;
     (void)flags;
-    (void)user;
     if (call == NULL || call->answered || call->dispatched)
         return 0;
     if (name_n > 0 && name_p[0] == ':')

@@ -48,6 +48,7 @@ struct server_conn {
     size_t buffered;             /* body bytes of its calls */
     size_t held;                 /* answer bytes of its calls */
     struct hpack hpack;          /* what the peer knows of our headers */
+    struct server_call *reading; /* whose request's header block comes; NULL: nobody's */
     struct server_call *sending; /* its HEADERS are being sent, and it stays until they are */
 };
 
