@@ -19,14 +19,15 @@
 
 #define BOX   "/rushgate.boxoffice.v1.BoxOffice/"
 #define ADMIN "/rushgate.boxoffice.v1.Admin/"
-#define METHOD(path, request, handle)                                                              \
+#define METHOD(at, message, on, ...)                                                               \
     {                                                                                              \
-        SLICE_LIT(path), &rushgate__boxoffice__v1__##request##__descriptor, handle                 \
+        .path = SLICE_LIT(at), .request = &rushgate__boxoffice__v1__##message##__descriptor,       \
+        .handle = on, __VA_ARGS__                                                                  \
     }
 
 /* The most frequent first: it is searched in this order. */
 const struct service_method service_methods[] = {
-    METHOD(BOX "CreateOrder", create_order_request, on_create_order),
+    METHOD(BOX "CreateOrder", create_order_request, on_create_order, .read = read_create_order),
     METHOD(BOX "GetAvailability", get_item_request, on_get_availability),
     METHOD(BOX "GetEvent", get_event_request, on_get_event),
     METHOD(BOX "GetItem", get_item_request, on_get_item),
@@ -71,12 +72,18 @@ void service_handle(struct service *s, struct rpc_server_call *call)
 {
     const struct service_method *m = find_method(call->path);
     ProtobufCAllocator arena = {arena_alloc_cb, arena_free_cb, &s->arena};
-    ProtobufCMessage *request;
+    const void *request;
     char field[TEXT_FIELD_MAX];
 
     if (m == NULL) {
         rpc_server_reply(s->rpc, call, RPC_UNIMPLEMENTED, SLICE_LIT("no such method"), SLICE_NONE,
                          NULL, 0);
+        return;
+    }
+    request = m->read == NULL ? NULL : m->read(&s->arena, call->payload);
+    if (request != NULL) {
+        m->handle(s, call, request);
+        arena_reset(&s->arena);
         return;
     }
     request = protobuf_c_message_unpack(m->request, &arena, call->payload.n,

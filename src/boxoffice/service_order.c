@@ -87,6 +87,47 @@ static enum reason credentials(const struct service *s, const struct rpc_server_
     return REASON_DONE;
 }
 
+/* A text of less than 128 bytes, without a NUL; none when another tag is there. The bytes behind
+ * it, or NULL. */
+static const char *take_text(struct arena *arena, const char *p, const char *end, char tag,
+                             char **text)
+{
+    struct slice s;
+
+    if (end - p < 2 || p[0] != tag)
+        return p;
+    s = slice_of(p + 2, (unsigned char)p[1]);
+    if (s.n >= 128 || s.n > (size_t)(end - s.p) || slice_find(s, '\0') < s.n)
+        return NULL;
+    *text = (char *)(uintptr_t)arena_dup(arena, s).p;
+    return *text == NULL ? NULL : s.p + s.n;
+}
+
+/*
+ * The request as encoders write it, small: event, item and quantity, rising, at most once each, and
+ * nothing else. NULL for any other.
+ */
+const void *read_create_order(struct arena *arena, struct slice message)
+{
+    enum { EVENT_TAG = 1 << 3 | 2, ITEM_TAG = 2 << 3 | 2, QUANTITY_TAG = 3 << 3 };
+    Rushgate__Boxoffice__V1__CreateOrderRequest *m = arena_alloc(arena, sizeof *m);
+    const char *p = message.p, *end = p + message.n;
+
+    if (m == NULL || message.n == 0)
+        return NULL;
+    rushgate__boxoffice__v1__create_order_request__init(m);
+    if ((p = take_text(arena, p, end, EVENT_TAG, &m->event)) == NULL ||
+        (p = take_text(arena, p, end, ITEM_TAG, &m->item)) == NULL)
+        return NULL;
+    if (end - p == 2 && p[0] == QUANTITY_TAG && (unsigned char)p[1] < 128) {
+        m->quantity_given_case =
+            RUSHGATE__BOXOFFICE__V1__CREATE_ORDER_REQUEST__QUANTITY_GIVEN_QUANTITY;
+        m->quantity = p[1];
+        p = end;
+    }
+    return p == end ? m : NULL;
+}
+
 void on_create_order(struct service *s, struct rpc_server_call *call, const void *request)
 {
     struct slice buyer = rpc_server_meta(call, "rushgate-buyer");

@@ -5,7 +5,9 @@
 
 #include <sqlite3.h>
 
+#include "base/hash.h"
 #include "base/log.h"
+#include "boxoffice/service_part.h"
 #include "fault_vfs.h"
 
 static void test_answers(void **state)
@@ -268,6 +270,52 @@ static void test_nul_in_a_text(void **state)
     assert_string_equal(go(w)->http, "201");
 }
 
+/* What the plain reader takes, protobuf-c reads just so. */
+static void test_plain_reader(void **state)
+{
+    static const char plain[] = "\x0a\x03gig\x12\x01\x61\x18\x02";
+    struct arena_pool pool;
+    struct arena arena;
+    uint64_t rng = 11;
+    unsigned taken = 0;
+
+    (void)state;
+    arena_pool_init(&pool, 4);
+    arena_init(&arena, &pool);
+    for (unsigned i = 0; i < 200000; i++) {
+        char bytes[sizeof plain + 8];
+        size_t n = sizeof plain - 1;
+        const Rushgate__Boxoffice__V1__CreateOrderRequest *m;
+        Rushgate__Boxoffice__V1__CreateOrderRequest *other;
+        char field[TEXT_FIELD_MAX];
+
+        memcpy(bytes, plain, n);
+        for (unsigned k = i == 0 ? 0 : 1 + i % 3; k-- > 0;)
+            bytes[random_next(&rng) % n] = (char)(random_next(&rng) >> (8 * (i % 5)));
+        n -= i % 7 == 0 && i > 0 ? random_next(&rng) % n : 0;
+        m = read_create_order(&arena, slice_of(bytes, n));
+        if (m != NULL) {
+            const ProtobufCMessageDescriptor *d = m->base.descriptor;
+            other =
+                rushgate__boxoffice__v1__create_order_request__unpack(NULL, n, (uint8_t *)bytes);
+            assert_non_null(other);
+            assert_false(text_has_nul(d, slice_of(bytes, n), field));
+            assert_string_equal(m->event, other->event);
+            assert_string_equal(m->item, other->item);
+            assert_int_equal(m->quantity_given_case, other->quantity_given_case);
+            if (m->quantity_given_case != 0)
+                assert_int_equal(m->quantity, other->quantity);
+            rushgate__boxoffice__v1__create_order_request__free_unpacked(other, NULL);
+            taken++;
+        } else {
+            assert_int_not_equal(i, 0);
+        }
+        arena_reset(&arena);
+    }
+    assert_true(taken > 1000);
+    arena_pool_fini(&pool);
+}
+
 static void add_list(struct world *w, const char *buyer, int32_t page_size)
 {
     Rushgate__Boxoffice__V1__ListOrdersRequest m =
@@ -472,6 +520,7 @@ int main(void)
         TEST(test_store_is_deleted),
         TEST(test_lock_is_replaced),
         TEST(test_nul_in_a_text),
+        TEST(test_plain_reader),
         TEST(test_order_bytes),
         TEST(test_list_shows_what_is_durable),
         TEST(test_page_of_events_is_bounded),
