@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Opening the SQLite store: its single owner, its schema, its epoch. */
+#include "config.h"
+
 #include "boxoffice/store_sqlite.h"
 
 #include <errno.h>
@@ -219,31 +221,50 @@ static bool resolve_path(struct store_sqlite *s, const char *path, struct buf *e
     return s->path != NULL;
 }
 
+/*
+ * Which file a name stands for: 0 or -errno. Not asked for times: where they were, Linux (from 6.13
+ * on) gives the file's next write a time of its own, and an ext4 without a journal writes the inode
+ * to disk for it, with every commit.
+ */
+static int identify(const char *name, struct sqlite_file_id *id)
+{
+    struct statx st;
+
+    if (statx(AT_FDCWD, name, 0, STATX_INO, &st) != 0)
+        return -errno;
+    *id = (struct sqlite_file_id){st.stx_ino, st.stx_dev_major, st.stx_dev_minor};
+    return 0;
+}
+
 void sqlite_note_files(struct store_sqlite *s)
 {
     char name[PATH_MAX + 8];
-    struct stat st;
 
     for (unsigned i = 0; i < SQLITE_FILES; i++) {
         file_name(s, (enum sqlite_file)i, name);
         /* One that cannot be seen is not compared. */
-        s->files[i].ino = stat(name, &st) == 0 ? st.st_ino : 0;
-        s->files[i].dev = s->files[i].ino != 0 ? st.st_dev : 0;
+        if (identify(name, &s->files[i]) != 0)
+            s->files[i] = (struct sqlite_file_id){0};
     }
+}
+
+static bool is_same(const struct sqlite_file_id *a, const struct sqlite_file_id *b)
+{
+    return a->ino == b->ino && a->dev_major == b->dev_major && a->dev_minor == b->dev_minor;
 }
 
 /* An error other than that it is not there says nothing about the file. */
 bool sqlite_files_in_place(const struct store_sqlite *s, unsigned n)
 {
     char name[PATH_MAX + 8];
-    struct stat st;
+    struct sqlite_file_id now = {0};
 
     for (unsigned i = 0; i < n; i++) {
         int rc;
         file_name(s, (enum sqlite_file)i, name);
-        rc = stat(name, &st);
-        if (s->files[i].ino == 0 || (rc < 0 && errno != ENOENT && errno != ENOTDIR) ||
-            (rc == 0 && st.st_ino == s->files[i].ino && st.st_dev == s->files[i].dev))
+        rc = identify(name, &now);
+        if (s->files[i].ino == 0 || (rc < 0 && rc != -ENOENT && rc != -ENOTDIR) ||
+            (rc == 0 && is_same(&now, &s->files[i])))
             continue;
         log_error("store: %s was %s while it was in use", name, rc < 0 ? "removed" : "replaced");
         return false;

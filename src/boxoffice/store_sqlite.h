@@ -44,6 +44,12 @@ enum sqlite_stmt {
 /* Files of a store: what is behind its path. */
 enum sqlite_file { FILE_DATABASE, FILE_LOCK, FILE_LOG, SQLITE_FILES };
 
+/* Which file it is, of all on this host; 0: none. */
+struct sqlite_file_id {
+    uint64_t ino;
+    uint32_t dev_major, dev_minor;
+};
+
 /* The checkpoint thread: copies the log into the database while commits go on. See store_tidy.c. */
 struct checkpointer {
     pthread_t thread;
@@ -63,11 +69,8 @@ struct store_sqlite {
     struct store store;
     char *path;  /* owned; absolute, without symbolic links: the lock is one for all ways here */
     int lock_fd; /* of path.lock, flocked as long as we live */
-    struct {
-        dev_t dev;
-        ino_t ino;
-    } files[SQLITE_FILES]; /* those that were opened; all zero before */
-    sqlite3 *db;           /* NULL while recovery has not opened it again */
+    struct sqlite_file_id files[SQLITE_FILES]; /* those that were opened; all zero before */
+    sqlite3 *db;                               /* NULL while recovery has not opened it again */
     sqlite3_stmt *stmt[STMT_COUNT];
     struct run run;
     unsigned wal_frames;  /* in the WAL after the last commit */
