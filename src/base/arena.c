@@ -101,6 +101,15 @@ void *arena_alloc_slow(struct arena *a, size_t n)
     return c + 1;
 }
 
+void *arena_zalloc(struct arena *a, size_t n)
+{
+    void *p = arena_alloc(a, n);
+
+    if (p != NULL)
+        memset(p, 0, n);
+    return p;
+}
+
 struct slice arena_dup(struct arena *a, struct slice s)
 {
     char *p = arena_alloc(a, s.n + 1);

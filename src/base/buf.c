@@ -33,21 +33,52 @@ bool buf_reserve_slow(struct buf *b, size_t more)
     return true;
 }
 
+/* How many decimal digits v has: the logarithm by its bits is one too small or right. */
+static unsigned digits_of(uint64_t v)
+{
+    static const uint64_t power[] = {
+        0,
+        UINT64_C(10),
+        UINT64_C(100),
+        UINT64_C(1000),
+        UINT64_C(10000),
+        UINT64_C(100000),
+        UINT64_C(1000000),
+        UINT64_C(10000000),
+        UINT64_C(100000000),
+        UINT64_C(1000000000),
+        UINT64_C(10000000000),
+        UINT64_C(100000000000),
+        UINT64_C(1000000000000),
+        UINT64_C(10000000000000),
+        UINT64_C(100000000000000),
+        UINT64_C(1000000000000000),
+        UINT64_C(10000000000000000),
+        UINT64_C(100000000000000000),
+        UINT64_C(1000000000000000000),
+        UINT64_C(10000000000000000000),
+    };
+    unsigned about = (64 - (unsigned)__builtin_clzll(v | 1)) * 1233 >> 12; /* bits * log10(2) */
+
+    return about + (v >= power[about]);
+}
+
 size_t fmt_u64(char *out, uint64_t v)
 {
-    char tmp[20];
-    size_t at = sizeof tmp;
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
+    unsigned n = digits_of(v), at = n;
 
     /* Two digits a division; what is left is one or two. */
-    for (; v >= 100; v /= 100) {
-        tmp[--at] = (char)('0' + v % 10);
-        tmp[--at] = (char)('0' + v / 10 % 10);
-    }
-    tmp[--at] = (char)('0' + v % 10);
+    for (; v >= 100; v /= 100)
+        memcpy(out + (at -= 2), pairs + v % 100 * 2, 2);
     if (v >= 10)
-        tmp[--at] = (char)('0' + v / 10);
-    memcpy(out, tmp + at, sizeof tmp - at);
-    return sizeof tmp - at;
+        memcpy(out, pairs + v * 2, 2);
+    else
+        out[0] = (char)('0' + v);
+    return n;
 }
 
 /* The eight digits at once: a nibble to each byte, then '0', and another 39 for those above 9. */

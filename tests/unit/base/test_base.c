@@ -45,6 +45,12 @@ static void test_numbers_as_text(void **state)
             snprintf(theirs, sizeof theirs, "%016" PRIx64, near * UINT64_C(0x9e3779b97f4a7c15));
             assert_string_equal(ours, theirs);
         }
+    for (uint64_t power = 10; power % 10 == 0 && power <= UINT64_MAX / 10; power *= 10)
+        for (uint64_t v = power * 10 - 1; v <= power * 10; v++) {
+            ours[fmt_u64(ours, v)] = '\0';
+            snprintf(theirs, sizeof theirs, "%" PRIu64, v);
+            assert_string_equal(ours, theirs);
+        }
     for (uint64_t v = 0; v < 11000; v++) {
         ours[fmt_u64(ours, v)] = '\0';
         snprintf(theirs, sizeof theirs, "%" PRIu64, v);
