@@ -3,7 +3,6 @@
  * Phase ban: clients that operators shut out, by address, prefix or identity (table/ban.h). While
  * there are no bans it is one load. Whoever is refused is told that, and nothing about why.
  */
-#include "base/clock.h"
 #include "gate/explain_note.h"
 #include "gate/request.h"
 #include "table/ban.h"
@@ -12,12 +11,11 @@ enum phase_verdict phase_ban(struct gate_request *q)
 {
     const struct gate_context *ctx = &q->gate->ctx;
     struct ban_hit hit;
-    uint64_t now_ns;
+    uint64_t now_ns = 0;
 
     if (!ban_any(ctx->bans))
         return PHASE_NEXT;
-    now_ns = clock_real_ns();
-    if (!ban_check(ctx->bans, q->client, q->identity, now_ns, &hit))
+    if (!ban_check(ctx->bans, q->client, q->identity, &now_ns, &hit))
         return PHASE_NEXT;
     if (q->explain != NULL)
         explain_ban(q, &hit);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "table/ban_image.h"
 
@@ -119,13 +120,21 @@ static void take(const struct record *r, bool identity, struct ban_hit *hit)
     *hit = (struct ban_hit){.identity = identity, .cell = r->cell, .serial = r->serial};
 }
 
+/* Most requests meet no ban and need no clock. */
+static bool ended(const struct record *r, uint64_t *now_ns)
+{
+    if (*now_ns == 0)
+        *now_ns = clock_real_ns();
+    return r->until_ns <= *now_ns;
+}
+
 /* From the innermost candidate outwards. A chain is no longer than an address has bits. */
-static bool decide(const struct view *v, uint32_t number, uint64_t hi, uint64_t lo, uint64_t now_ns,
-                   struct ban_hit *hit)
+static bool decide(const struct view *v, uint32_t number, uint64_t hi, uint64_t lo,
+                   uint64_t *now_ns, struct ban_hit *hit)
 {
     for (unsigned steps = 0; number != 0 && number <= v->records_n && steps <= 129; steps++) {
         struct record r = record_at(v, number - 1);
-        if (r.until_ns > now_ns && covers(&r, hi, lo)) {
+        if (covers(&r, hi, lo) && !ended(&r, now_ns)) {
             take(&r, false, hit);
             return !r.allow;
         }
@@ -153,7 +162,7 @@ static uint32_t step(const struct view *v, uint32_t node, uint8_t byte)
     return (uint32_t)(entry % 2 != 0 ? pair >> 32 : pair);
 }
 
-static bool find_address(const struct view *v, const uint8_t addr[16], uint64_t now_ns,
+static bool find_address(const struct view *v, const uint8_t addr[16], uint64_t *now_ns,
                          struct ban_hit *hit)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
@@ -188,7 +197,7 @@ static bool same_text(const struct view *v, const struct record *r,
 }
 
 static bool find_identity(const struct view *v, const struct ban_zone *z, struct slice identity,
-                          uint64_t now_ns, struct ban_hit *hit)
+                          uint64_t *now_ns, struct ban_hit *hit)
 {
     uint64_t text[BAN_TEXT_WORDS] = {0}, hash;
 
@@ -207,13 +216,13 @@ static bool find_identity(const struct view *v, const struct ban_zone *z, struct
         if (r.a != hash || !same_text(v, &r, text, identity.n))
             continue;
         take(&r, true, hit);
-        return r.until_ns > now_ns && !r.allow;
+        return !r.allow && !ended(&r, now_ns);
     }
     return false;
 }
 
 bool ban_check(const struct ban_zone *z, const uint8_t addr[16], struct slice identity,
-               uint64_t now_real_ns, struct ban_hit *hit)
+               uint64_t *now_real_ns, struct ban_hit *hit)
 {
     for (unsigned tries = 0; tries < TRIES; tries++) {
         /* Pairs with the release store in ban_publish. */

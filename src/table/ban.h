@@ -96,10 +96,10 @@ static inline bool ban_any(const struct ban_zone *z)
 
 /*
  * Is this client banned? addr: 16 bytes, IPv4 mapped. identity "": nobody known. True fills *hit.
- * Any process.
+ * *now_real_ns 0: the clock is read when a ban comes into question, and put there. Any process.
  */
 bool ban_check(const struct ban_zone *z, const uint8_t addr[16], struct slice identity,
-               uint64_t now_real_ns, struct ban_hit *hit);
+               uint64_t *now_real_ns, struct ban_hit *hit);
 
 /* Counts a refusal; the process in the worker's slot is the only writer. */
 void ban_count(struct ban_zone *z, unsigned worker, const struct ban_hit *hit,

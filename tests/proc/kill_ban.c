@@ -51,7 +51,7 @@ static bool banned(const struct ban_zone *z, const char *text)
 
     if (!ban_target_parse(slice_str(text), &t, &why))
         abort();
-    return ban_check(z, t.identity.n > 0 ? nobody : t.addr, t.identity, NOW, &hit);
+    return ban_check(z, t.identity.n > 0 ? nobody : t.addr, t.identity, &(uint64_t){NOW}, &hit);
 }
 
 static bool say(bool held, const char *what)

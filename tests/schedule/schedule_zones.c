@@ -200,7 +200,7 @@ static bool banned(const char *text, struct ban_hit *hit)
 {
     struct ban_target t = target(text);
 
-    return ban_check(bans, t.addr, slice_of("", 0), 1000, hit);
+    return ban_check(bans, t.addr, slice_of("", 0), &(uint64_t){1000}, hit);
 }
 
 static void ban(unsigned thread)

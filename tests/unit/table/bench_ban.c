@@ -68,7 +68,8 @@ static double look(const struct ban_zone *z, const struct set *s, uint64_t looks
     *found = 0;
     for (uint64_t i = 0; i < looks; i++)
         if (ban_any(z))
-            *found += ban_check(z, s->addr[i % ADDRESSES], s->identity[i % ADDRESSES], NOW, &hit);
+            *found += ban_check(z, s->addr[i % ADDRESSES], s->identity[i % ADDRESSES],
+                                &(uint64_t){NOW}, &hit);
     return (double)(clock_mono_ns() - start) / (double)looks;
 }
 

@@ -72,8 +72,8 @@ static bool banned(const struct ban_zone *z, const char *who, uint64_t now_ns)
     struct ban b = ban_of(who);
     static const uint8_t nobody[16];
 
-    return b.what.identity.n > 0 ? ban_check(z, nobody, b.what.identity, now_ns, &hit)
-                                 : ban_check(z, b.what.addr, SLICE_NONE, now_ns, &hit);
+    return b.what.identity.n > 0 ? ban_check(z, nobody, b.what.identity, &now_ns, &hit)
+                                 : ban_check(z, b.what.addr, SLICE_NONE, &now_ns, &hit);
 }
 
 static void test_plain(void **state)
@@ -202,7 +202,7 @@ static void compare(const struct ban_zone *z, const struct ban_book *book, struc
         random_address(r, addr);
         if (below(r, 2) == 0)
             identity = SLICE_NONE;
-        assert_int_equal(ban_check(z, addr, identity, now_ns, &hit),
+        assert_int_equal(ban_check(z, addr, identity, &now_ns, &hit),
                          naive(book, addr, identity, now_ns));
     }
 }
@@ -254,7 +254,7 @@ static void test_hits(void **state)
     ban_book_init(&book, CAPACITY);
     put(&book, b);
     assert_int_equal(ban_book_publish(&book, z), 0);
-    assert_true(ban_check(z, ban_of("192.0.2.9").what.addr, SLICE_NONE, NOW, &hit));
+    assert_true(ban_check(z, ban_of("192.0.2.9").what.addr, SLICE_NONE, &(uint64_t){NOW}, &hit));
     ban_count(z, 0, &hit, NOW);
     ban_count(z, 1, &hit, NOW + 5);
     ban_count(z, 1, &hit, NOW + 3);
@@ -436,8 +436,8 @@ static void test_garbage(void **state)
             uint8_t addr[16];
             struct ban_hit hit;
             random_address(&r, addr);
-            ban_check(z, addr, slice_of(name, (size_t)snprintf(name, 32, "buyer-%u", i)), NOW,
-                      &hit);
+            ban_check(z, addr, slice_of(name, (size_t)snprintf(name, 32, "buyer-%u", i)),
+                      &(uint64_t){NOW}, &hit);
         }
     }
     ban_book_fini(&book);
