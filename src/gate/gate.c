@@ -44,6 +44,8 @@ void generation_free(struct gate *g, struct generation *gen)
     free(gen->upstreams);
     free(gen->routes);
     free(gen->limits);
+    buf_free(&gen->limit_texts);
+    refusal_texts_fini(&gen->refusals);
     free(gen);
 }
 
@@ -115,7 +117,7 @@ static int generation_prepare(struct gate *g, struct generation *gen)
     for (uint32_t i = 0; i < root->routes.n; i++)
         if (!route_prepare(gen, &conf_routes(root)[i], &gen->routes[i]))
             return -EINVAL;
-    return 0;
+    return limit_headers_prepare(gen) ? 0 : -ENOMEM;
 }
 
 static struct http_limits limits_of(const struct conf_root *root)

@@ -5,11 +5,6 @@
  *
  * A key is a hash, chained over its parts, so nothing is copied and nothing is too long. Buckets
  * belong to the limit's id (its name and what it counts by), not to the route or the generation.
- *
- * Answers, admitted ones too, carry the state of the limits (draft-ietf-httpapi-ratelimit-headers):
- *
- *   RateLimit-Policy: "per_buyer";q=5;w=10     q tokens in w seconds
- *   RateLimit: "per_buyer";r=3;t=4             r are left, all are back in t seconds
  */
 #include <stdlib.h>
 
@@ -103,12 +98,14 @@ static void ask_add(const struct gate_request *q, const struct conf_route_limit 
     const struct conf_rate_limit *l = &conf_rate_limits(q->gen->root)[rl->limit];
     const struct limit_info *info = &q->gen->limits[rl->limit];
 
-    all->set.key[all->set.n] = (struct shared_key){
-        .fingerprint = info->shared_seed ? hash_key(q, l, rl, info->shared_seed) : 0,
-        .limit = conf_slice(q->gen->root, l->name),
-        .stat = l->stat,
-        .lease = l->lease,
-    };
+    all->set.key[all->set.n].fingerprint = 0;
+    if (info->shared_seed != 0)
+        all->set.key[all->set.n] = (struct shared_key){
+            .fingerprint = hash_key(q, l, rl, info->shared_seed),
+            .limit = conf_slice(q->gen->root, l->name),
+            .stat = l->stat,
+            .lease = l->lease,
+        };
     all->set.ask[all->set.n] = (struct limit_ask){
         .fingerprint = hash_key(q, l, rl, info->seed),
         .interval = info->interval,
@@ -123,73 +120,10 @@ static void ask_add(const struct gate_request *q, const struct conf_route_limit 
 
 /* --- what is told --- */
 
-/* The one that is nearest to its end, as a share of its burst. */
-static unsigned tightest(const struct asked *all)
-{
-    unsigned best = 0;
-
-    for (unsigned i = 1; i < all->set.enforced; i++) {
-        const struct limit_ask *a = &all->set.ask[i], *b = &all->set.ask[best];
-        if ((double)a->debt * (double)b->capacity > (double)b->debt * (double)a->capacity)
-            best = i;
-    }
-    return best;
-}
-
-static void ietf_headers(const struct gate_request *q, const struct asked *all, struct buf *b)
-{
-    const struct conf_root *root = q->gen->root;
-
-    buf_str(b, "RateLimit-Policy: ");
-    for (unsigned i = 0; i < all->set.enforced; i++) {
-        buf_add(b, ", ", i > 0 ? 2 : 0);
-        buf_slice(b, conf_slice(root, all->set.conf[i]->policy));
-    }
-    buf_str(b, "\r\nRateLimit: ");
-    for (unsigned i = 0; i < all->set.enforced; i++) {
-        buf_str(b, i > 0 ? ", \"" : "\"");
-        buf_slice(b, conf_slice(root, all->set.conf[i]->name));
-        buf_str(b, "\";r=");
-        buf_u64(b, limit_tokens_left(&all->set.ask[i]));
-        buf_str(b, ";t=");
-        buf_u64(b, limit_seconds(all->set.ask[i].debt));
-    }
-    buf_str(b, "\r\n");
-}
-
-static void legacy_headers(const struct asked *all, struct buf *b)
-{
-    unsigned i = tightest(all);
-
-    buf_str(b, "X-RateLimit-Limit: ");
-    buf_u64(b, all->set.conf[i]->tokens);
-    buf_str(b, "\r\nX-RateLimit-Remaining: ");
-    buf_u64(b, limit_tokens_left(&all->set.ask[i]));
-    buf_str(b, "\r\nX-RateLimit-Reset: ");
-    buf_u64(b, limit_seconds(all->set.ask[i].debt));
-    buf_str(b, "\r\n");
-}
-
-/* Rendered in the gate's scratch, kept in the request's arena until it is answered. Where memory is
- * out the answer goes without. */
 static void tell(struct gate_request *q, const struct asked *all)
 {
-    uint32_t form = q->gen->root->limit_headers;
-    struct buf *b = &q->gate->headers;
-    char *copy;
-
-    if (form == CONF_OFF || all->set.enforced == 0)
-        return;
-    buf_clear(b);
-    if (form != CONF_LEGACY)
-        ietf_headers(q, all, b);
-    if (form != CONF_IETF)
-        legacy_headers(all, b);
-    copy = arena_alloc(&q->http->arena, b->n);
-    if (copy == NULL || b->failed)
-        return;
-    memcpy(copy, b->p, b->n);
-    q->limit_headers = slice_of(copy, b->n);
+    if (q->gen->root->limit_headers != CONF_OFF && all->set.enforced > 0)
+        q->limit_headers = limit_headers(q, all->route, &all->set);
 }
 
 static void count(const struct gate_request *q, const struct conf_rate_limit *l,
@@ -225,6 +159,7 @@ static enum phase_verdict refuse(struct gate_request *q, const struct asked *all
         members[used++] = '"';
         members[used++] = i + 1 < n ? ',' : ']';
     }
+    q->refused_ns = now_ns;
     why.members = slice_of(members, used);
     why.detail = SLICE_LIT("More requests than the limit allows; see Retry-After.");
     why.retry_after_s = (uint32_t)limit_seconds(wait);

@@ -16,7 +16,7 @@
 struct refusal_text {
     unsigned status; /* 0: empty */
     size_t reason_n, detail_n;
-    struct buf text; /* owned: header line, detail, document */
+    struct buf text;       /* owned: header line, detail, document */
     struct slice line;     /* "X-Rushgate-Reason: sold-out\r\n" */
     struct slice document; /* problem+json without further members, up to and with its end */
 };

@@ -15,37 +15,47 @@
 #include "gate/explain_note.h"
 #include "http/problem.h"
 
-enum phase_stage { STAGE_HEADERS, STAGE_REQUEST };
-
-static const struct phase {
-    const char *name;
-    enum phase_verdict (*run)(struct gate_request *q);
-    enum phase_stage stage;
-} phases[] = {
-#define PHASE(name, stage, help) {#name, phase_##name, STAGE_##stage},
-#include "gate/phases.def"
-#undef PHASE
-};
-
 /* Bodies of requests that are refused anyway are read and dropped up to this size. */
 #define REFUSED_BODY_MAX 65536
 
-static enum phase_verdict run_phases(struct gate_request *q, enum phase_stage stage)
-{
-    const struct explanation *e = q->explain; /* q is gone once a phase has answered */
+/* One phase after the other until one has answered or waits; q is gone once it has answered. */
+#define RUN(name)                                                                                  \
+    do {                                                                                           \
+        enum phase_verdict v = phase_##name(q);                                                    \
+        if (e != NULL)                                                                             \
+            explain_phase(q, #name, v);                                                            \
+        if (v != PHASE_NEXT)                                                                       \
+            return v;                                                                              \
+    } while (0);
+#define SKIP(name)
+#define PHASE(name, stage, help) STAGE_##stage(name)
 
-    for (unsigned i = 0; i < sizeof(phases) / sizeof(*phases); i++) {
-        enum phase_verdict v;
-        if (phases[i].stage != stage)
-            continue;
-        v = phases[i].run(q);
-        if (e != NULL)
-            explain_phase(q, phases[i].name, v);
-        if (v != PHASE_NEXT)
-            return v;
-    }
+static enum phase_verdict run_headers_phases(struct gate_request *q)
+{
+    const struct explanation *e = q->explain;
+
+#define STAGE_HEADERS RUN
+#define STAGE_REQUEST SKIP
+#include "gate/phases.def"
+#undef STAGE_HEADERS
+#undef STAGE_REQUEST
     return PHASE_NEXT;
 }
+
+static enum phase_verdict run_request_phases(struct gate_request *q)
+{
+    const struct explanation *e = q->explain;
+
+#define STAGE_HEADERS SKIP
+#define STAGE_REQUEST RUN
+#include "gate/phases.def"
+#undef STAGE_HEADERS
+#undef STAGE_REQUEST
+    return PHASE_NEXT;
+}
+#undef PHASE
+#undef SKIP
+#undef RUN
 
 /* A header the phases look at came again. */
 static void repeated(struct gate_request *q, struct slice *seen, struct slice value)
@@ -64,40 +74,72 @@ static void repeated(struct gate_request *q, struct slice *seen, struct slice va
     *seen = list.p != NULL ? list : SLICE_LIT("unknown");
 }
 
+#define FIELD(text, member)                                                                        \
+    {                                                                                              \
+        SLICE_LIT(text), offsetof(struct gate_request, member)                                     \
+    }
+
+/* Fields whose names have NAME_MIN to NAME_MAX bytes. */
+static const struct wanted {
+    struct slice name; /* letters in lower case and hyphens */
+    size_t at;         /* of a struct slice in the request */
+} wanted[] = {
+    FIELD("idempotency-key", h_idempotency_key), FIELD("x-idempotency-key", h_idempotency_key),
+    FIELD("x-request-id", h_request_id),         FIELD("traceparent", h_traceparent),
+    FIELD("tracestate", h_tracestate),           FIELD("user-agent", h_user_agent),
+    FIELD("content-type", h_content_type),       FIELD("x-forwarded-for", h_forwarded_for),
+};
+#define NAME_MIN 10
+#define NAME_MAX 17
+
+/* Eight bytes of a name, in lower case. What stands in a field's name is of a token (lint.c): none
+ * but the upper-case letters become letters by this, and nothing else a hyphen. */
+static uint64_t lower8(const char *p)
+{
+    uint64_t w;
+
+    memcpy(&w, p, sizeof w);
+    return w | UINT64_C(0x2020202020202020);
+}
+
+static bool is_named(struct slice name, const struct wanted *w)
+{
+    size_t n = w->name.n, i = 0;
+
+    if (name.n != n || (name.p[0] | 0x20) != w->name.p[0])
+        return false;
+    for (; i + 8 < n; i += 8)
+        if (lower8(name.p + i) != lower8(w->name.p + i))
+            return false;
+    return lower8(name.p + n - 8) == lower8(w->name.p + n - 8);
+}
+
+static void read_header(struct gate_request *q, struct slice identity, const struct http_header *h)
+{
+    struct slice *to = NULL;
+
+    if (h->name.n == identity.n && slice_eq_nocase(identity, h->name))
+        to = &q->h_identity;
+    else if (h->name.n < NAME_MIN || h->name.n > NAME_MAX)
+        return;
+    for (unsigned w = 0; to == NULL && w < sizeof(wanted) / sizeof(*wanted); w++)
+        if (is_named(h->name, &wanted[w]))
+            to = (struct slice *)(void *)((char *)q + wanted[w].at);
+    if (to == NULL)
+        return;
+    if (to->p != NULL)
+        repeated(q, to, h->value);
+    else
+        *to = h->value;
+}
+
 /* One pass over the headers for all that the phases look at. */
 static void read_headers(struct gate_request *q)
 {
-    const struct http_request *r = q->http;
-    const struct conf_root *root = q->gen->root;
-    const struct {
-        struct slice name;
-        struct slice *to;
-    } wanted[] = {
-        {conf_slice(root, root->identity_header), &q->h_identity},
-        {SLICE_LIT("idempotency-key"), &q->h_idempotency_key},
-        {SLICE_LIT("x-idempotency-key"), &q->h_idempotency_key},
-        {SLICE_LIT("x-request-id"), &q->h_request_id},
-        {SLICE_LIT("traceparent"), &q->h_traceparent},
-        {SLICE_LIT("tracestate"), &q->h_tracestate},
-        {SLICE_LIT("user-agent"), &q->h_user_agent},
-        {SLICE_LIT("content-type"), &q->h_content_type},
-        {SLICE_LIT("x-forwarded-for"), &q->h_forwarded_for},
-    };
+    struct slice identity = conf_slice(q->gen->root, q->gen->root->identity_header);
 
-    for (unsigned i = 0; i < r->headers_n; i++) {
-        const struct http_header *h = &r->headers[i];
-        for (unsigned w = 0; w < sizeof(wanted) / sizeof(*wanted); w++) {
-            if (wanted[w].name.n != h->name.n ||
-                (wanted[w].name.p[0] | 0x20) != (h->name.p[0] | 0x20) ||
-                !slice_eq_nocase(wanted[w].name, h->name))
-                continue;
-            if (wanted[w].to->p != NULL)
-                repeated(q, wanted[w].to, h->value);
-            else
-                *wanted[w].to = h->value;
-            break;
-        }
-    }
+    for (unsigned i = 0; i < q->http->headers_n; i++)
+        read_header(q, identity, &q->http->headers[i]);
 }
 
 static struct slice allow_line(struct gate_request *q, uint32_t methods)
@@ -227,7 +269,7 @@ static uint64_t on_headers(void *arg, struct http_request *r)
     if (find_route(q) != PHASE_NEXT)
         return REFUSED_BODY_MAX;
     max_body = q->route->max_body; /* q is gone once a phase has answered */
-    if (run_phases(q, STAGE_HEADERS) != PHASE_NEXT)
+    if (run_headers_phases(q) != PHASE_NEXT)
         return REFUSED_BODY_MAX;
     return max_body;
 }
@@ -237,7 +279,7 @@ static void on_request(void *arg, struct http_request *r)
     struct gate_request *q = r->user;
 
     (void)arg;
-    if (run_phases(q, STAGE_REQUEST) == PHASE_NEXT)
+    if (run_request_phases(q) == PHASE_NEXT)
         gate_refuse(q, 500, "no-answer", SLICE_LIT("No phase answered this request."));
 }
 
@@ -255,9 +297,9 @@ void request_explain(struct gate *g, struct http_request *r, struct explanation 
     v = find_route(q);
     explain_phase(q, "route", v);
     if (v == PHASE_NEXT)
-        v = run_phases(q, STAGE_HEADERS);
+        v = run_headers_phases(q);
     if (v == PHASE_NEXT && explain_body_fits(q))
-        run_phases(q, STAGE_REQUEST);
+        run_request_phases(q);
 }
 
 static void write_record(struct gate_request *q, unsigned status, uint64_t bytes_out,
@@ -297,7 +339,9 @@ static void finish(struct gate_request *q, unsigned status, uint64_t bytes_out)
     struct gate *g = q->gate;
     struct metric_block *m = g->ctx.metrics;
     struct metric_route *mr = &m->routes[q->route ? q->route->stat : 0];
-    uint64_t duration_ns = clock_mono_ns() - q->http->start_ns;
+    /* Not read twice: it takes as long as all else that is done here. */
+    uint64_t now_ns = q->refused_ns != 0 ? q->refused_ns : clock_mono_ns();
+    uint64_t duration_ns = now_ns - q->http->start_ns;
 
     metric_add(&mr->status[status / 100 < 6 ? status / 100 : 5], 1);
     if (status != 0)

@@ -14,6 +14,7 @@
 #include "gate/concurrency.h"
 #include "conf/split.h"
 #include "gate/gate.h"
+#include "gate/refusal_text.h"
 #include "gate/shared_limit.h"
 #include "http/client.h"
 #include "http/server.h"
@@ -39,6 +40,11 @@ struct gate_upstream {
     bool canary; /* only canaries use it: its settings are not those of the stable one */
 };
 
+/* A run of bytes in generation.limit_texts. */
+struct limit_text {
+    uint32_t off, n;
+};
+
 /* What the gate derives from a route once per generation, so that no request has to. */
 struct route_info {
     struct gate_upstream *upstream; /* NULL: answers by itself */
@@ -47,6 +53,7 @@ struct route_info {
     struct concurrency *concurrency[2]; /* of the route, of its upstream; NULL: none */
     struct slice schema;                /* "" : no transcoding */
     struct slice rpc_path;
+    struct limit_text policy; /* of its limits: limit_headers.c */
 };
 
 /* A limit in the table's units, once per generation. */
@@ -54,6 +61,7 @@ struct limit_info {
     uint64_t seed;        /* of fingerprints */
     uint64_t shared_seed; /* of those that are the same on every host; 0: not shared */
     uint64_t interval, capacity, charge;
+    struct limit_text item; /* limit_headers.c */
 };
 
 /* A configuration that is current or that some request still uses. */
@@ -68,6 +76,8 @@ struct generation {
     struct concurrency **concurrency; /* by index of root->upstreams, then of routes; owned array */
     struct route_info *routes;        /* by index of root->routes; owned array */
     struct limit_info *limits;        /* by index of root->rate_limits; owned array */
+    struct buf limit_texts;
+    struct refusal_texts refusals;
 };
 
 struct explanation;
@@ -121,8 +131,9 @@ struct gate_call {
 struct gate_request {
     struct http_request *http;
     struct gate *gate;
-    struct generation *gen;         /* pinned until the answer */
-    bool beside;                    /* it began while there was a canary: a side counts it */
+    struct generation *gen; /* pinned until the answer */
+    uint64_t refused_ns;    /* CLOCK_MONOTONIC, where the phase that refuses has read it; else 0 */
+    bool beside;            /* it began while there was a canary: a side counts it */
     const struct conf_route *route; /* NULL: none matched */
     const struct route_info *info;
     struct gate_upstream *upstream;     /* the route's or the arm's; NULL: answered here */
@@ -172,6 +183,17 @@ void limit_key_text(const struct gate_request *q, const struct conf_route_limit 
 
 /* phase_limit.c: the limits of a configuration for the table. False when memory is out. */
 bool limits_prepare(struct gate *g, struct generation *gen);
+
+struct limit_group;
+
+/* limit_headers.c: what of the lines about limits is always the same; after limits_prepare, with
+ * the routes there. False when memory is out. */
+bool limit_headers_prepare(struct generation *gen);
+/* The lines about the limits of q, which were asked, in its arena: route[i] is what set->ask[i]
+ * belongs to. "" when memory is out. */
+struct slice limit_headers(const struct gate_request *q,
+                           const struct conf_route_limit *const *route,
+                           const struct limit_group *set);
 
 /* canary.c: whether the buyer belongs to the canary, which must be there; headers and client are
  * those of the current generation. */
