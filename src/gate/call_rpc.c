@@ -7,6 +7,8 @@
  * rushgate-http-status, rushgate-reason, rushgate-problem, rushgate-replayed, retry-after,
  * location, rushgate-gate.
  */
+#include <stdlib.h>
+
 #include "base/clock.h"
 #include "gate/explain_note.h"
 #include "gate/request.h"
@@ -240,10 +242,11 @@ static enum phase_verdict refuse_transcoding(struct gate_request *q,
 static bool body_is_json(const struct gate_request *q)
 {
     struct slice type = q->h_content_type;
-    size_t end = slice_find(type, ';');
+    size_t end;
 
-    if (q->http->body.n == 0 || type.n == 0)
+    if (q->http->body.n == 0 || type.n == 0 || slice_eq(type, SLICE_LIT("application/json")))
         return true;
+    end = slice_find(type, ';');
     type = slice_trim(slice_of(type.p, end));
     return slice_eq_nocase(type, SLICE_LIT("application/json")) ||
            (type.n > 5 && slice_eq_nocase(slice_of(type.p + type.n - 5, 5), SLICE_LIT("+json")));
@@ -268,15 +271,36 @@ static unsigned call_metadata(struct gate_request *q, struct rpc_meta out[8])
     return n;
 }
 
+/* Looks first among the messages that are kept. */
+static bool encode(struct gate_request *q, struct transcode_error *err)
+{
+    struct generation *gen = q->gen;
+    struct message_key key;
+    bool keep = message_key_make(&key, q->route, q->vars, q->vars_n, q->http->query, q->http->body);
+
+    if (keep && gen->messages != NULL && (q->kept = message_find(gen->messages, &key)) != NULL) {
+        q->message = message_of(q->kept);
+        return true;
+    }
+    err->path[0] = err->message[0] = '\0';
+    if (!transcode_request(q->info->schema, q->route->rpc, q->info->var_names, q->vars, q->vars_n,
+                           q->http->query, q->http->body, &q->http->arena, &q->message, err))
+        return false;
+    if (keep && gen->messages == NULL)
+        gen->messages = calloc(1, sizeof(*gen->messages));
+    if (keep && gen->messages != NULL)
+        q->kept = message_put(gen->messages, &key, q->message);
+    return true;
+}
+
 enum phase_verdict call_rpc_encode(struct gate_request *q)
 {
-    struct transcode_error err = {{0}, {0}};
+    struct transcode_error err;
 
     if (!body_is_json(q))
         return gate_refuse(q, 415, "unsupported-media-type",
                            SLICE_LIT("Send the body as application/json."));
-    if (!transcode_request(q->info->schema, q->route->rpc, q->info->var_names, q->vars, q->vars_n,
-                           q->http->query, q->http->body, &q->http->arena, &q->message, &err))
+    if (!encode(q, &err))
         return refuse_transcoding(q, &err);
     q->encoded = true;
     return PHASE_NEXT;

@@ -46,6 +46,7 @@ void generation_free(struct gate *g, struct generation *gen)
     free(gen->limits);
     buf_free(&gen->limit_texts);
     refusal_texts_fini(&gen->refusals);
+    free(gen->messages);
     free(gen);
 }
 

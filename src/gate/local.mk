@@ -3,7 +3,7 @@ src_gate_libgate_a_SOURCES = \
 	%D%/limit_key.c %D%/phase_ban.c %D%/phase_closed.c \
 	%D%/explain.c %D%/explain.h %D%/explain_call.c %D%/explain_note.c %D%/explain_note.h %D%/explain_route.c \
 	%D%/answer.c %D%/call.c %D%/call_http.c %D%/call_rpc.c %D%/canary.c %D%/client_address.c %D%/concurrency.c %D%/concurrency.h %D%/gate.c \
-	%D%/gate.h %D%/gradient.c %D%/gradient.h %D%/limit_bucket.c %D%/limit_bucket.h %D%/limit_group.c %D%/limit_group.h %D%/limit_headers.c %D%/phase_access.c %D%/phase_idempotency.c %D%/phase_identity.c %D%/phase_limit.c \
+	%D%/gate.h %D%/gradient.c %D%/gradient.h %D%/limit_bucket.c %D%/limit_bucket.h %D%/limit_group.c %D%/limit_group.h %D%/limit_headers.c %D%/message_memo.c %D%/message_memo.h %D%/phase_access.c %D%/phase_idempotency.c %D%/phase_identity.c %D%/phase_limit.c \
 	%D%/phase_overload.c %D%/phase_respond.c %D%/phase_split.c %D%/phase_upstream.c %D%/phases.def %D%/refusal_text.c %D%/refusal_text.h %D%/request.c %D%/request.h \
 	%D%/rls.c %D%/rls.h %D%/rls_wire.c %D%/rls_wire.h %D%/shared_entry.c %D%/shared_entry.h \
 	%D%/shared_limit.c %D%/shared_limit.h %D%/shared_script.h %D%/totals.c %D%/trace.c %D%/upstreams.c
@@ -19,6 +19,11 @@ check_PROGRAMS += tests/unit/gate/test_request_parts
 tests_unit_gate_test_request_parts_SOURCES = tests/unit/gate/test_request_parts.c
 tests_unit_gate_test_request_parts_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_gate_test_request_parts_LDADD = src/gate/libgate.a src/conf/libconf.a src/table/libtable.a src/base/libbase.a $(UNIT_LIBS) -lm
+check_PROGRAMS += tests/unit/gate/test_message_memo
+tests_unit_gate_test_message_memo_SOURCES = tests/unit/gate/test_message_memo.c
+tests_unit_gate_test_message_memo_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_gate_test_message_memo_LDADD = src/gate/libgate.a src/base/libbase.a $(UNIT_LIBS) -lxxhash
+TESTS += tests/unit/gate/test_message_memo
 check_PROGRAMS += tests/unit/gate/test_refusal_text
 tests_unit_gate_test_refusal_text_SOURCES = tests/unit/gate/test_refusal_text.c
 tests_unit_gate_test_refusal_text_CFLAGS = $(UNIT_CFLAGS)

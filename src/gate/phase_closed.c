@@ -91,7 +91,7 @@ static bool takes_part(const struct gate_request *q)
 }
 
 /* 0: none. */
-static uint64_t fingerprint_of(const struct gate_request *q)
+static uint64_t fingerprint_anew(const struct gate_request *q)
 {
     uint64_t seed = q->gate->ctx.sent->seed + (q->identity.n > 0), fp;
 
@@ -100,6 +100,23 @@ static uint64_t fingerprint_of(const struct gate_request *q)
     if (!schema_hash_fields(q->message, q->route->closed_field, q->route->closed_n, seed, &fp))
         return 0;
     return fp;
+}
+
+static uint64_t fingerprint_of(const struct gate_request *q)
+{
+    struct message_slot *kept = q->kept;
+    uint64_t *known;
+
+    if (kept == NULL)
+        return fingerprint_anew(q);
+    if (kept->upstream != q->upstream) { /* an arm of a split may have changed it */
+        kept->upstream = q->upstream;
+        kept->closed[0] = kept->closed[1] = 0;
+    }
+    known = &kept->closed[q->identity.n > 0];
+    if (*known == 0)
+        *known = fingerprint_anew(q);
+    return *known;
 }
 
 static void count(const struct gate_request *q, unsigned counter)
@@ -171,8 +188,7 @@ enum phase_verdict phase_closed(struct gate_request *q)
 {
     const struct gate_context *ctx = &q->gate->ctx;
     uint64_t now_ns = loop_now(ctx->loop);
-    struct closed_copy copy;
-    struct closed_answer a;
+    struct closed_kept *kept;
     enum phase_verdict v;
 
     if (!takes_part(q) || (q->explain != NULL && explain_body_unknown(q)))
@@ -181,7 +197,8 @@ enum phase_verdict phase_closed(struct gate_request *q)
     if (v != PHASE_NEXT)
         return v;
     q->closed = fingerprint_of(q);
-    if (q->closed == 0 || !closed_get(ctx->closed, q->closed, now_ns, &copy, &a) ||
+    kept = &q->gate->closed[q->closed % CLOSED_KEPT];
+    if (q->closed == 0 || !closed_get_kept(ctx->closed, q->closed, now_ns, kept) ||
         !sent_is_complete(ctx->sent, now_ns))
         return PHASE_NEXT;
     if (sent_has(ctx->sent, q->key_hash, now_ns)) {
@@ -189,5 +206,5 @@ enum phase_verdict phase_closed(struct gate_request *q)
         return PHASE_NEXT;
     }
     count(q, METRIC_closed_refused);
-    return refuse(q, &a);
+    return refuse(q, &kept->answer);
 }

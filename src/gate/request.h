@@ -14,11 +14,13 @@
 #include "gate/concurrency.h"
 #include "conf/split.h"
 #include "gate/gate.h"
+#include "gate/message_memo.h"
 #include "gate/refusal_text.h"
 #include "gate/shared_limit.h"
 #include "http/client.h"
 #include "http/server.h"
 #include "rpc/client.h"
+#include "table/closed.h"
 #include "transcode/schema.h"
 
 enum phase_verdict {
@@ -78,9 +80,12 @@ struct generation {
     struct limit_info *limits;        /* by index of root->rate_limits; owned array */
     struct buf limit_texts;
     struct refusal_texts refusals;
+    struct message_memo *messages; /* owned; NULL before the first is transcoded */
 };
 
 struct explanation;
+
+#define CLOSED_KEPT 16u
 
 struct gate {
     struct gate_context ctx;
@@ -101,10 +106,11 @@ struct gate {
     uint32_t calls;          /* to upstreams, in flight */
     const char *refusal;     /* what the HTTP layer just refused a request for; on_done takes it */
     struct loop_timer count; /* once a second: totals.c */
-    struct http_server_totals counted; /* what the counters have of them already */
-    struct buf body;                   /* scratch for answer bodies, reused by every request */
-    struct buf headers;                /* scratch for answer header lines */
-    struct shared_limits *shared;      /* owned */
+    struct http_server_totals counted;      /* what the counters have of them already */
+    struct buf body;                        /* scratch for answer bodies, reused by every request */
+    struct buf headers;                     /* scratch for answer header lines */
+    struct closed_kept closed[CLOSED_KEPT]; /* by fingerprint; phase_closed.c */
+    struct shared_limits *shared;           /* owned */
 };
 
 /*
@@ -160,8 +166,9 @@ struct gate_request {
     struct slice traceparent;   /* by trace_parent; "" before */
     struct slice limit_headers; /* header lines about rate limits, of any answer; in the arena */
     struct slice split_headers; /* header lines about the arm, of any answer; in the arena */
-    struct slice message;       /* transcoded for the service */
-    bool encoded;               /* message is there */
+    struct slice message;      /* transcoded for the service; good until this turn's next request */
+    bool encoded;              /* message is there */
+    struct message_slot *kept; /* what it was taken from, or is kept in; NULL: it is not kept */
     uint64_t closed;    /* fingerprint of what is asked for; 0: hints do nothing (phase_closed.c) */
     const char *reason; /* why it was refused; NULL: it was not. A literal or in the arena */
     struct gate_call *call; /* while waiting */

@@ -163,6 +163,28 @@ bool closed_get(const struct closed_zone *z, uint64_t fingerprint, uint64_t now_
     return false;
 }
 
+static bool is_kept(const struct closed_entry *e, const struct closed_kept *k)
+{
+    return word_read(&e->word[CHECK]) == k->copy.word[CHECK] &&
+           word_read(&e->word[FINGERPRINT]) == k->fingerprint;
+}
+
+bool closed_get_kept(const struct closed_zone *z, uint64_t fingerprint, uint64_t now_ns,
+                     struct closed_kept *k)
+{
+    const struct closed_set *s = set_of(z, fingerprint);
+
+    for (unsigned i = 0; i < CLOSED_WAYS && k->fingerprint == fingerprint; i++)
+        if (word_read(&s->tag[i]) == fingerprint && k->copy.word[UNTIL] > now_ns &&
+            is_kept(&s->way[i], k))
+            return true;
+    k->fingerprint = 0;
+    if (!closed_get(z, fingerprint, now_ns, &k->copy, &k->answer))
+        return false;
+    k->fingerprint = fingerprint;
+    return true;
+}
+
 bool closed_drop(struct closed_zone *z, uint64_t fingerprint)
 {
     struct closed_set *s = set_of(z, fingerprint);

@@ -85,6 +85,17 @@ bool closed_put(struct closed_zone *z, uint64_t fingerprint, const struct closed
 bool closed_get(const struct closed_zone *z, uint64_t fingerprint, uint64_t now_ns,
                 struct closed_copy *copy, struct closed_answer *a);
 
+/* The last answer about a fingerprint, which one process keeps for itself. Starts as {0}. */
+struct closed_kept {
+    struct closed_copy copy;
+    struct closed_answer answer; /* borrows from copy */
+    uint64_t fingerprint;        /* 0: none */
+};
+/* closed_get into k->answer. While the entry has the hash of what is kept it says what is kept, and
+ * nothing more of it is read. */
+bool closed_get_kept(const struct closed_zone *z, uint64_t fingerprint, uint64_t now_ns,
+                     struct closed_kept *k);
+
 /* It is open again. True when it was closed. */
 bool closed_drop(struct closed_zone *z, uint64_t fingerprint);
 

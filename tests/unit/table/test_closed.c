@@ -161,6 +161,65 @@ static void test_torn(void **state)
     free(z);
 }
 
+static const struct closed_answer paused = {
+    .status = 503,
+    .retry_after_s = 2,
+    .reason = {"sale-paused", 11},
+    .detail = {"the sale is paused", 18},
+    .key = {"demo", 4},
+};
+
+/* What one process keeps of an answer says what the entry says. */
+static void test_kept(void **state)
+{
+    struct closed_zone *z = closed_new();
+    struct closed_kept k = {0};
+
+    (void)state;
+    assert_false(closed_get_kept(z, 5, NOW, &k));
+    assert_true(closed_put(z, 5, &sold_out, NOW, NOW + TTL));
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(closed_get_kept(z, 5, NOW, &k));
+        assert_true(same(&k.answer, &sold_out));
+    }
+    assert_false(closed_get_kept(z, 5, NOW + TTL, &k));
+    assert_true(closed_get_kept(z, 5, NOW, &k));
+    assert_true(closed_put(z, 5, &paused, NOW, NOW + TTL));
+    assert_true(closed_get_kept(z, 5, NOW, &k) && same(&k.answer, &paused));
+    assert_true(closed_drop(z, 5));
+    assert_false(closed_get_kept(z, 5, NOW, &k));
+    assert_true(closed_put(z, 5, &paused, NOW, NOW + TTL));
+    assert_true(closed_get_kept(z, 5, NOW, &k) && same(&k.answer, &paused));
+    atomic_fetch_xor(&z->set[0].way[0].word[0], 1);
+    assert_false(closed_get_kept(z, 5, NOW, &k));
+    free(z);
+}
+
+/* The same, whatever happens to a set and however few are kept. */
+static void test_kept_at_random(void **state)
+{
+    struct closed_zone *z = closed_new();
+    static struct closed_kept kept[4];
+    struct closed_copy copy;
+    struct closed_answer a;
+    uint64_t rng = 11, now = NOW;
+
+    (void)state;
+    for (unsigned i = 0; i < 100000; i++) {
+        uint64_t r = random_next(&rng), fp = in_set((unsigned)(r % 12));
+        struct closed_kept *k = &kept[fp % 4];
+        now += r >> 20 & 0xfffff;
+        if (r >> 60 == 0)
+            assert_true(closed_put(z, fp, r >> 59 & 1 ? &sold_out : &paused, now, now + 100000000));
+        else if (r >> 60 == 1)
+            closed_drop(z, fp);
+        bool is = closed_get(z, fp, now, &copy, &a);
+        assert_int_equal(closed_get_kept(z, fp, now, k), is);
+        assert_true(!is || same(&k->answer, &a));
+    }
+    free(z);
+}
+
 /* Bytes that nobody wrote. */
 static void test_garbage(void **state)
 {
@@ -190,19 +249,10 @@ struct race {
     unsigned role;
 };
 
-static const struct closed_answer paused = {
-    .status = 503,
-    .retry_after_s = 2,
-    .reason = {"sale-paused", 11},
-    .detail = {"the sale is paused", 18},
-    .key = {"demo", 4},
-};
-
 static void *racer(void *arg)
 {
     struct race *r = arg;
-    struct closed_copy copy;
-    struct closed_answer a;
+    struct closed_kept kept = {0};
 
     for (unsigned i = 0; i < r->rounds; i++) {
         uint64_t until = NOW + TTL + (uint64_t)i * NS_PER_MS;
@@ -211,8 +261,8 @@ static void *racer(void *arg)
                 return (void *)"an answer did not fit";
         } else if (r->role == 2 && i % 16 == 0) {
             closed_drop(r->z, in_set(i % 12));
-        } else if (closed_get(r->z, in_set(i % 12), NOW, &copy, &a) && !same(&a, &sold_out) &&
-                   !same(&a, &paused)) {
+        } else if (closed_get_kept(r->z, in_set(i / 4 % 12), NOW, &kept) &&
+                   !same(&kept.answer, &sold_out) && !same(&kept.answer, &paused)) {
             return (void *)"an answer of two halves";
         }
     }
@@ -388,6 +438,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_until),          cmocka_unit_test(test_size),
         cmocka_unit_test(test_full_set),       cmocka_unit_test(test_torn),
+        cmocka_unit_test(test_kept),           cmocka_unit_test(test_kept_at_random),
         cmocka_unit_test(test_garbage),        cmocka_unit_test(test_race),
         cmocka_unit_test(test_remembered),     cmocka_unit_test(test_full),
         cmocka_unit_test(test_stopped_writer), cmocka_unit_test(test_senders),
