@@ -201,7 +201,7 @@ size_t lint_path_decode(char *p, size_t n)
     return (size_t)(to - p);
 }
 
-static bool port_ok(struct slice port)
+bool lint_port(struct slice port)
 {
     uint64_t v;
 
@@ -229,7 +229,7 @@ enum http_fault lint_host(struct slice authority, struct slice *host)
     *host = slice_of(authority.p, n);
     if (n == authority.n)
         return FAULT_NONE;
-    return authority.p[n] == ':' && port_ok(slice_of(authority.p + n + 1, authority.n - n - 1))
+    return authority.p[n] == ':' && lint_port(slice_of(authority.p + n + 1, authority.n - n - 1))
                ? FAULT_NONE
                : FAULT_HOST;
 }

@@ -55,6 +55,8 @@ enum http_fault lint_path(struct slice path);
 size_t lint_path_decode(char *p, size_t n);
 /* An authority without user information; *host is it without its port. */
 enum http_fault lint_host(struct slice authority, struct slice *host);
+/* What is behind the colon of an authority; it may be empty. */
+bool lint_port(struct slice port);
 /* True when no byte of a chunk extension is a control character. */
 bool lint_text(struct slice s);
 
