@@ -119,6 +119,11 @@ void admin_listen(struct admin *a, bool on)
         admin_http_listen(a->http, on);
 }
 
+bool admin_is_left(const struct admin *a)
+{
+    return a->http == NULL || admin_http_is_left(a->http);
+}
+
 int admin_reopen_logs(struct admin *a)
 {
     /* What was taken from the rings is in the old file already; the rest goes to the new one. */

@@ -45,6 +45,9 @@ uint64_t admin_adopt(struct admin *a);
 /* Whether the admin listener accepts. Off: clients that are connected are told to connect anew, to
  * whoever accepts there now, and that they are welcome (another process is ready). */
 void admin_listen(struct admin *a, bool on);
+/* Whether nobody is connected any more who would have to be told so. One who never asked anything
+ * counts as connected for good. */
+bool admin_is_left(const struct admin *a);
 /* Opens the access log again (USR1). 0 or -errno, the old file staying open. */
 int admin_reopen_logs(struct admin *a);
 /* Writes what is in the rings, closes everything. */

@@ -26,6 +26,7 @@ struct admin_http {
     struct evhttp *server;           /* owned */
     struct evconnlistener *listener; /* the server's */
     bool left;                       /* it does not accept: another process does */
+    uint32_t connections; /* open, and those that were closed without having asked anything */
     struct admin_http_handler handler;
     void *arg;
 };
@@ -94,12 +95,31 @@ static void refuse(struct evhttp_request *req, unsigned status, const char *reas
     reply(req, (int)status, HTTP_PROBLEM_TYPE, &body);
 }
 
+static void on_closed(struct evhttp_connection *connection, void *arg)
+{
+    struct admin_http *h = arg;
+
+    (void)connection;
+    h->connections--;
+}
+
+/* NULL: what libevent makes by itself will do. */
+static struct bufferevent *on_connection(struct event_base *base, void *arg)
+{
+    struct admin_http *h = arg;
+
+    (void)base;
+    h->connections++;
+    return NULL;
+}
+
 static void on_request(struct evhttp_request *req, void *arg)
 {
     struct admin_http *h = arg;
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(req));
     enum evhttp_cmd_type method = evhttp_request_get_command(req);
 
+    evhttp_connection_set_closecb(evhttp_request_get_connection(req), on_closed, h);
     if (h->left)
         evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
     for (unsigned i = 0; path != NULL && i < sizeof pages / sizeof *pages; i++) {
@@ -141,6 +161,7 @@ struct admin_http *admin_http_new(struct loop *loop, int listen_fd,
     evhttp_set_max_body_size(h->server, 0);
     evhttp_set_allowed_methods(h->server, METHODS_ANSWERED);
     evhttp_set_gencb(h->server, on_request, h);
+    evhttp_set_bevcb(h->server, on_connection, h);
     return h;
 }
 
@@ -151,6 +172,11 @@ void admin_http_listen(struct admin_http *h, bool on)
         evconnlistener_enable(h->listener);
     else
         evconnlistener_disable(h->listener);
+}
+
+bool admin_http_is_left(const struct admin_http *h)
+{
+    return !h->left || h->connections == 0;
 }
 
 void admin_http_free(struct admin_http **hp)

@@ -117,6 +117,8 @@ struct admin_http *admin_http_new(struct loop *loop, int listen_fd,
                                   const struct admin_http_handler *handler, void *arg);
 /* Whether it accepts; see admin_listen. */
 void admin_http_listen(struct admin_http *h, bool on);
+/* See admin_is_left. */
+bool admin_http_is_left(const struct admin_http *h);
 void admin_http_free(struct admin_http **h);
 
 #endif

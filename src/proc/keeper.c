@@ -11,16 +11,21 @@
 
 #include "admin/admin.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "conf/compiled.h"
 #include "proc/channel.h"
 #include "proc/child.h"
 #include "proc/title.h"
 
+#define LEAVE_NS      (2 * NS_PER_S) /* below the master's patience (stop.c) */
+#define LEAVE_LOOK_NS (10 * NS_PER_MS)
+
 struct keeper {
     struct child child;
-    struct admin *admin; /* owned */
-    uint64_t generation; /* in use */
+    struct admin *admin;     /* owned */
+    uint64_t generation;     /* in use */
+    struct loop_timer leave; /* a turn of the loop now and then */
 };
 
 static struct keeper *keeper_of(struct child *c)
@@ -97,6 +102,24 @@ static void open_admin(struct keeper *k)
         admin_listen(k->admin, false);
 }
 
+static void on_leave(struct loop_timer *t)
+{
+    loop_timer_arm(&CONTAINER_OF(t, struct keeper, leave)->child.loop, t, LEAVE_LOOK_NS);
+}
+
+/* Who is connected to a keeper that another one has followed may be about to ask: he is told to
+ * close with the next answer, and is cut only after a while. */
+static void leave(struct keeper *k)
+{
+    uint64_t end_ns = clock_mono_ns() + LEAVE_NS;
+
+    loop_timer_init(&k->leave, on_leave);
+    on_leave(&k->leave);
+    while (!admin_is_left(k->admin) && clock_mono_ns() < end_ns && loop_turn(&k->child.loop))
+        child_publish(&k->child);
+    loop_timer_disarm(&k->child.loop, &k->leave);
+}
+
 int keeper_run(const struct inherited *in)
 {
     struct keeper *k = xcalloc(1, sizeof *k);
@@ -112,6 +135,7 @@ int keeper_run(const struct inherited *in)
     child_ready(&k->child, k->generation);
     while (!k->child.stop && loop_turn(&k->child.loop))
         child_publish(&k->child);
+    leave(k);
     admin_free(&k->admin);
     child_fini(&k->child);
     free(k);

@@ -364,6 +364,18 @@ def test_readyz_and_admin_never_say_no(plain):
     assert set(seen) == {200}
 
 
+def test_a_kept_alive_admin_connection_may_ask_once_more(plain):
+    """Of the old keeper, when all else of the old binary has gone; a scraper that was about to ask is answered."""
+    old = plain.process
+    with plain.admin.connect() as c:
+        assert c.request("GET", "/readyz").header("Connection") != "close"
+        plain.process = Successor(plain.ctl_json("upgrade")["data"]["pid"])
+        answer = c.request("GET", "/readyz")
+        assert answer.status == 200 and answer.header("Connection") == "close", answer
+        assert c.closed()
+    assert old.wait(30) == 0
+
+
 # ---- what goes wrong ----
 
 def unchanged(gateway, pid, files, fds):
