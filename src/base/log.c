@@ -135,3 +135,15 @@ void log_write(enum log_level level, const char *fmt, ...)
     if (write(the_log.fd, line, (size_t)n) < 0)
         return; /* nowhere left to say it */
 }
+
+void log_lines(enum log_level level, struct slice text)
+{
+    while (text.n > 0) {
+        size_t n = slice_find(text, '\n');
+
+        if (n > 0)
+            log_write(level, "%.*s", (int)n, text.p);
+        n += n < text.n;
+        text = slice_of(text.p + n, text.n - n);
+    }
+}

@@ -9,6 +9,8 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include "base/slice.h"
+
 enum log_level {
     LOG_LEVEL_ERROR,
     LOG_LEVEL_WARN,
@@ -42,6 +44,8 @@ int log_descriptor(void);
 
 void log_write(enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3), cold));
+/* A record for each line of text that is not empty. */
+void log_lines(enum log_level level, struct slice text) __attribute__((cold));
 
 #define log_error(...)  log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...)   log_write(LOG_LEVEL_WARN, __VA_ARGS__)

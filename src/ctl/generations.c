@@ -241,7 +241,6 @@ static json_t *canary_rule(const struct conf_canary *rule)
 json_t *ctl_canary(const struct ctl *c)
 {
     struct generations g;
-
     json_t *row;
 
     generations_get(c, &g);

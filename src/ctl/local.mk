@@ -12,7 +12,8 @@ rushctl_SOURCES = \
 	tools/rushctl/client.c tools/rushctl/client.h \
 	tools/rushctl/complete.c tools/rushctl/local.c tools/rushctl/local.h tools/rushctl/main.c \
 	tools/rushctl/options.c tools/rushctl/options.def tools/rushctl/options.h \
-	tools/rushctl/output.c tools/rushctl/output.h tools/rushctl/table.c tools/rushctl/table.h \
+	tools/rushctl/output.c tools/rushctl/output.h tools/rushctl/people.c tools/rushctl/people.h \
+	tools/rushctl/table.c tools/rushctl/table.h \
 	tools/rushctl/watch.c tools/rushctl/watch.h
 rushctl_LDADD = src/proc/libproc.a src/ctl/libctl.a src/table/libtable.a src/conf/libconf.a src/transcode/libtranscode.a src/http/libhttp.a \
 	proto/libproto.a src/base/libbase.a $(PROTOBUF_C_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) -lxxhash -lm

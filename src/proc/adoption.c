@@ -72,20 +72,6 @@ static void log_report(const struct reload_report *r)
                   r->generation, r->reporting, r->expected, ms);
 }
 
-/* The text has a line for each error; the log wants a record for each. */
-static void log_lines(enum log_level level, const struct buf *errors)
-{
-    const char *p = errors->p, *end = errors->n > 0 ? p + errors->n : p;
-
-    while (p < end) {
-        const char *eol = memchr(p, '\n', (size_t)(end - p));
-        size_t n = (size_t)((eol != NULL ? eol : end) - p);
-        if (n > 0)
-            log_write(level, "%.*s", (int)n, p);
-        p += n + 1;
-    }
-}
-
 static void on_timeout(struct loop_timer *t);
 
 struct adoption *adoption_begin(struct master *m)
@@ -130,8 +116,8 @@ static void finish(struct adoption *c)
     list_del(&c->node);
     list_init(&c->node);
     log_report(r);
-    log_lines(LOG_LEVEL_WARN, &r->warnings);
-    log_lines(LOG_LEVEL_ERROR, &r->errors);
+    log_lines(LOG_LEVEL_WARN, buf_view(&r->warnings));
+    log_lines(LOG_LEVEL_ERROR, buf_view(&r->errors));
     notify_send("READY=1\nSTATUS=generation %" PRIu64 "%s", r->generation,
                 r->ok ? "" : ", the last reload failed");
     for (unsigned i = 0; i < c->waiters_n; i++)

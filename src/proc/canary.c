@@ -164,7 +164,6 @@ static struct conf *load(struct adoption *c)
 {
     struct master *m = c->m;
     struct conf *next = conf_load(m->options->file, m->options->prefix, &c->report.errors);
-
     bool again = next != NULL && rolled_back_is(m, next);
 
     c->report.invalid = next == NULL;
@@ -197,7 +196,7 @@ static void offered(struct adoption *c, struct conf *next, const struct ctl_orde
     k->generation = now.ref.generation;
     k->bank = now.ref.bank;
     k->share = now.share;
-    k->seed = now.seed;
+    k->first = now.seed;
     k->since_ns = clock_mono_ns();
     k->since_real_ns = clock_real_ns();
     k->reason = xstrdup(order->reason != NULL ? order->reason : "");
@@ -288,7 +287,7 @@ void canary_set_share(struct master *m, const struct ctl_order *order, reload_do
         return;
     }
     m->canary.share = order->share;
-    bank_offer(m->banks, m->canary.bank, order->share, m->canary.seed);
+    bank_offer(m->banks, m->canary.bank, order->share, m->canary.first);
     log_notice("canary %" PRIu64 " serves %.2f %% of the buyers", m->canary.generation,
                100.0 * order->share / BANK_SHARE_ALL);
     c->report.generation = m->canary.generation;
@@ -309,7 +308,7 @@ void canary_follow(struct master *m)
     if (next != NULL)
         next = changes_over(m, next, &warnings);
     changes_abort(m);
-    if (next == NULL || warnings.n > 0 || !publish_canary(m, next, k->share, k->seed, &errors)) {
+    if (next == NULL || warnings.n > 0 || !publish_canary(m, next, k->share, k->first, &errors)) {
         conf_free(&next);
         canary_end(m, NULL, "a runtime change does not fit it");
     } else {

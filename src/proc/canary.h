@@ -16,7 +16,8 @@ struct canary {
     uint64_t generation;
     unsigned bank;
     uint32_t share;    /* of BANK_SHARE_ALL */
-    uint64_t seed;     /* its first generation: runtime changes make it anew, buyers stay */
+    uint64_t first;    /* its first generation, which chose the buyers: runtime changes make it
+                          anew, they stay */
     uint64_t since_ns; /* monotonic */
     uint64_t since_real_ns;
     char *reason, *changes;                         /* owned */

@@ -107,7 +107,7 @@ static struct ctl_generation canary_row(const struct master *m)
 
     return (struct ctl_generation){
         .generation = c->generation,
-        .first = c->seed,
+        .first = c->first,
         .since_real_ns = c->since_real_ns,
         .state = "canary",
         .origin = "file",

@@ -92,8 +92,8 @@ void history_same(struct master *m, struct conf *conf);
 /* NULL: not kept. 0: the one that was in force before the current. */
 const struct kept *history_find(const struct master *m, uint64_t generation);
 const struct kept *history_current(const struct master *m);
-/* Gives the oldest up. False: only the current one is left. */
-bool history_drop_oldest(struct master *m);
+/* Gives the oldest up; which generation that was, or 0: only the current one is left. */
+uint64_t history_drop_oldest(struct master *m);
 /* As generations.keep says. */
 void history_trim(struct master *m);
 void history_fini(struct master *m);

@@ -51,16 +51,18 @@ static void forget(struct master *m, unsigned i, const struct conf *conf)
     h->n--;
 }
 
-bool history_drop_oldest(struct master *m)
+uint64_t history_drop_oldest(struct master *m)
 {
     const struct history *h = &m->history;
     unsigned i = h->n > 0 && h->all[0].generation == h->wanted ? 1 : 0;
+    uint64_t gone;
 
     if (i + 1 >= h->n)
-        return false;
+        return 0;
+    gone = h->all[i].generation;
     forget(m, i, NULL);
     keep_banks(m);
-    return true;
+    return gone;
 }
 
 void history_trim(struct master *m)

@@ -189,7 +189,6 @@ static bool open_log(struct master *m)
 static bool open_identity(struct master *m)
 {
     const struct conf_process *p = m->process;
-
     struct buf err = {0};
     bool ok = identity_find(&m->run_as, p->user, p->user_set, p->group, &err);
 

@@ -85,8 +85,19 @@ static void refused(const struct master *m, int rc, size_t size, unsigned holder
         buf_printf(errors, "publishing failed: %s\n", strerror(-rc));
 }
 
-/* What processes need comes before what is only kept. But runtime changes are many and small: they
- * cost nobody a way back. */
+/* The oldest that is kept gives up its bank, and nobody can go back to it any more. */
+static bool give_way(struct master *m)
+{
+    uint64_t gone = history_drop_oldest(m);
+
+    if (gone != 0)
+        log_warn("every bank is in use: generation %" PRIu64 " is kept no longer", gone);
+    return gone != 0;
+}
+
+/* What processes need comes before what is only kept, a canary with the runtime changes over it
+ * too: it would have to end. But runtime changes by themselves are many and small: they cost nobody
+ * a way back. */
 static int reserve(struct master *m, size_t size, uint64_t generation, enum origin origin,
                    struct buf *errors)
 {
@@ -95,7 +106,7 @@ static int reserve(struct master *m, size_t size, uint64_t generation, enum orig
 
     do
         bank = bank_reserve(m->banks, m->control, size, generation, &holder);
-    while (bank == -EBUSY && origin != ORIGIN_RUNTIME && history_drop_oldest(m));
+    while (bank == -EBUSY && origin != ORIGIN_RUNTIME && give_way(m));
     if (bank < 0)
         refused(m, bank, size, holder, errors);
     return bank;

@@ -26,8 +26,7 @@ static void warn_start(const struct master *m)
     struct buf text = {0};
 
     conf_warnings(m->conf, &text);
-    for (const char *p = buf_cstr(&text); *p != '\0'; p += strcspn(p, "\n") + 1)
-        log_warn("%.*s", (int)strcspn(p, "\n"), p);
+    log_lines(LOG_LEVEL_WARN, buf_view(&text));
     buf_free(&text);
 }
 

@@ -76,6 +76,8 @@ def test_mode_burst_and_rate_together(limits):
     assert 429 in statuses(limits, 8)
     text = limits.ctl("changes", "revert", "--all").stdout
     assert "limits.few.burst 5 -> 3" in text
+    assert limits.ctl("changes", "revert", "--all").stdout == "no runtime changes\n"
+    assert limits.ctl_json("changes", "revert", "--all")["data"]["changes"] == []
     assert changes(limits) == {} and value(limits, "limits.few.rate") == SLOW
 
 

@@ -283,3 +283,31 @@ def test_swaps_are_felt_by_no_request(plain):
     assert [r["first_generation"] for r in listed(plain)] == [2, 1]  # as many swaps came in pairs
     assert plain.metrics()["rushgate_config_adoption_seconds_count"] >= 2
     assert server(plain) == "one"
+
+
+def test_what_is_kept_gives_way_to_what_is_in_use(gateway):
+    """Requests that do not end hold all banks but those that are kept: a runtime change is refused, a reload is
+    not, and the log says what it cost."""
+    gateway.errors_expected = True
+    gateway.config["http"] = {**gateway.config.get("http", {}), "body_timeout": "120s"}
+    gateway.create_event("demo")
+    kept = [named(gateway, f"kept-{i}") for i in range(3)]
+    uploads = []
+    try:
+        for i in range(70):
+            uploads.append(gateway.client.connect())
+            uploads[-1].send(b"POST /api/v1/events/demo/orders HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\n"
+                             b"Idempotency-Key: %d\r\nContent-Length: 19\r\n\r\n{" % i)
+            wait_for(lambda: sum(r["requests"] or 0 for r in gateway.ctl_json("show", "workers")["data"])
+                     == len(uploads), "the request to be seen")
+            done = gateway.ctl("set", "http.server_name", f"name-{i}", check=None)
+            if done.returncode != 0:
+                break
+        assert "banks are in use" in done.stderr, done.stderr
+        assert len(listed(gateway)) == len(kept) + 1
+        gateway.write_config({"http": {"server_name": "last"}, "drain_timeout": "7s"})
+        assert "ok: generation" in gateway.ctl("reload").stdout
+        assert "every bank is in use: generation 1 is kept no longer" in gateway.error_log()
+    finally:
+        for c in uploads:
+            c.close()

@@ -13,6 +13,7 @@
 #include "ctl/json.h"
 #include "ctl/manual.h"
 #include "output.h"
+#include "people.h"
 #include "table.h"
 
 #define STATUS_WAIT_NS (2 * NS_PER_S)
@@ -135,7 +136,7 @@ static int check_file(const struct options *o, const char *file, const char *pre
         fprintf(stderr, "warning: %.*s\n", (int)strcspn(p, "\n"), p);
     buf_free(&warnings);
     text_clean(&out, slice_str(file));
-    output_counts(&out, conf_files(c), conf_settings_set(c));
+    people_counts(&out, conf_files(c), conf_settings_set(c));
     conf_free(&c);
     return print(&out);
 }

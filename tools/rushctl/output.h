@@ -17,9 +17,6 @@ int output_error(const struct options *o, enum ctl_error error, const char *mess
 int output_failure(const struct options *o, const struct client_failure *f);
 int output_complaint(const struct options *o, const struct ctl_complaint *c);
 
-/* ": ok (1 file, 3 settings)" and the line's end: of a configuration that was checked. */
-void output_counts(struct buf *out, long long files, long long settings);
-
 /* Prints a document of the daemon, an error document too; returns the exit status. */
 int output_document(const struct options *o, json_t *doc);
 
@@ -30,5 +27,7 @@ int output_select(const struct options *o, json_t *doc);
 /* "workers" of "rushgate.workers/1", in a static buffer of the caller. */
 void document_view(const json_t *doc, char out[32]);
 bool document_is_error(const json_t *doc);
+/* A member that is a string; "" where there is none. */
+const char *document_text(const json_t *object, const char *key);
 
 #endif
