@@ -25,26 +25,31 @@ void hpack_resized(struct hpack *h, struct slice updates)
         h->off = true;
 }
 
-/* RFC 7541, 5.1. */
-static void put_int(struct buf *out, unsigned first, unsigned bits, size_t v)
+#define INT_MAX_BYTES 11u
+
+/* RFC 7541, 5.1. Returns where the next byte goes. */
+static inline char *put_int(char *p, unsigned first, unsigned bits, size_t v)
 {
     unsigned max = (1u << bits) - 1;
 
     if (v < max) {
-        buf_char(out, (char)(first | v));
-        return;
+        *p++ = (char)(first | v);
+        return p;
     }
-    buf_char(out, (char)(first | max));
+    *p++ = (char)(first | max);
     for (v -= max; v >= 0x80; v >>= 7)
-        buf_char(out, (char)(v | 0x80));
-    buf_char(out, (char)v);
+        *p++ = (char)(v | 0x80);
+    *p++ = (char)v;
+    return p;
 }
 
 /* As it is, not Huffman-coded: what that saves in bytes both sides pay for in time. */
-static void put_string(struct buf *out, struct slice s)
+static inline char *put_string(char *p, struct slice s)
 {
-    put_int(out, 0, 7, s.n);
-    buf_slice(out, s);
+    p = put_int(p, 0, 7, s.n);
+    if (s.n > 0)
+        memcpy(p, s.p, s.n);
+    return p + s.n;
 }
 
 /* Names of ours that the static table has; 0: it does not. */
@@ -84,17 +89,23 @@ static bool has_value(const struct hpack *h, unsigned i, struct slice value)
 static void put_literal(struct buf *out, unsigned first, unsigned bits, unsigned name_index,
                         struct slice name, struct slice value)
 {
-    put_int(out, first, bits, name_index);
+    char *p;
+
+    if (!buf_reserve(out, 3 * INT_MAX_BYTES + name.n + value.n))
+        return;
+    p = put_int(out->p + out->n, first, bits, name_index);
     if (name_index == 0)
-        put_string(out, name);
-    put_string(out, value);
+        p = put_string(p, name);
+    p = put_string(p, value);
+    out->n = (size_t)(p - out->p);
 }
 
 /* Writes the index of an entry that is the whole field. */
 static void put_entry(struct hpack *h, struct buf *out, unsigned i)
 {
     h->next = i + 1;
-    put_int(out, INDEXED, INDEXED_BITS, index_of(h, i));
+    if (buf_reserve(out, INT_MAX_BYTES))
+        out->n = (size_t)(put_int(out->p + out->n, INDEXED, INDEXED_BITS, index_of(h, i)) - out->p);
 }
 
 static bool is_next(const struct hpack *h, struct slice name)

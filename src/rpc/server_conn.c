@@ -87,12 +87,20 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 {
     struct server_call *call;
 
-    if (frame->hd.type != NGHTTP2_HEADERS)
+    (void)user;
+    if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
     call = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    conn_of(user)->sending = call;
-    if (call != NULL && call->early && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+    if (call != NULL && call->early)
         refuse_stream(session, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    return 0;
+}
+
+/* Of the frame whose bytes come next. */
+static int before_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    if (frame->hd.type == NGHTTP2_HEADERS)
+        conn_of(user)->sending = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     return 0;
 }
 
@@ -198,8 +206,8 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8
     return h2_write_data(user, head, call->body.p + call->body_sent - n, n);
 }
 
-/* nghttp2 calls on_frame_sent and, where the frame is a stream's last, closes that before it hands
- * out the frame's bytes. */
+/* The stream may be closed already: nghttp2 does that before it hands out the bytes of its last
+ * frame. */
 static bool headers(struct h2_conn *h2, int32_t stream, struct buf *block)
 {
     struct server_conn *conn = conn_of(h2);
@@ -220,6 +228,7 @@ static void set_callbacks(nghttp2_session_callbacks *cb)
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
+    nghttp2_session_callbacks_set_before_frame_send_callback(cb, before_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
     nghttp2_session_callbacks_set_send_data_callback(cb, send_data);
