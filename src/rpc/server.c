@@ -217,12 +217,23 @@ void server_headers(struct server_call *call, struct buf *block)
     }
 }
 
-static void answer_begin(struct server_call *call)
+/* need: bytes of the whole answer. Room for all at once, so that no field is cut off where memory
+ * is out; false: there is none, and the stream is reset. */
+static bool answer_begin(struct server_call *call, size_t need)
 {
+    struct h2_conn *h2 = &call->conn->h2;
+
     buf_clear(&call->out);
     call->fields_n = 0;
     call->headers_sent = false;
     call->http_status = NULL;
+    if (call->conn->held + h2->out.n + need <= SERVER_HELD_MAX && buf_reserve(&call->out, need))
+        return true;
+    nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, call->stream,
+                              NGHTTP2_ENHANCE_YOUR_CALM);
+    call->answered = true;
+    h2_wants_write(h2);
+    return false;
 }
 
 static void answer_meta(struct server_call *call, const struct rpc_meta *meta, unsigned meta_n)
@@ -293,7 +304,6 @@ void server_answer(struct server_call *call, int status, struct slice message, s
                    const struct rpc_meta *meta, unsigned meta_n)
 {
     size_t need = meta_size(meta, meta_n) + WIRE_PREFIX;
-    size_t held = call->conn->held + call->conn->h2.out.n;
 
     if (message.n > WIRE_MESSAGE_MAX)
         message.n = WIRE_MESSAGE_MAX;
@@ -302,15 +312,8 @@ void server_answer(struct server_call *call, int status, struct slice message, s
         message = SLICE_LIT("reply is too large");
     }
     need += status == RPC_OK ? payload.n : 3 * message.n + 64;
-    answer_begin(call);
-    /* All at once, so that no field is cut off where memory is out. */
-    if (held + need > SERVER_HELD_MAX || !buf_reserve(&call->out, need)) {
-        nghttp2_submit_rst_stream(call->conn->h2.session, NGHTTP2_FLAG_NONE, call->stream,
-                                  NGHTTP2_ENHANCE_YOUR_CALM);
-        call->answered = true;
-        h2_wants_write(&call->conn->h2);
+    if (!answer_begin(call, need))
         return;
-    }
     if (status == RPC_OK)
         answer_ok(call, payload, meta, meta_n);
     else
@@ -319,9 +322,12 @@ void server_answer(struct server_call *call, int status, struct slice message, s
 
 void server_answer_http(struct server_call *call, const char *http_status)
 {
-    answer_begin(call);
+    static const struct slice name = {"grpc-status", 11}, unknown = {"2", 1};
+
+    if (!answer_begin(call, name.n + unknown.n))
+        return;
     call->http_status = http_status;
-    add_field(call, SLICE_LIT("grpc-status"), SLICE_LIT("2"));
+    add_field(call, name, unknown);
     answer_submit(call, false);
 }
 
