@@ -432,3 +432,40 @@ def test_failures_of_the_gateway_are_no_hints(foreign):
     service.server.stop(0).wait()
     assert g.buy("a").status == 503
     assert g.ctl_json("show", "closed")["data"] == []
+
+
+def test_closed_for_whom_the_service_meant(make_gateway):
+    """One body, again and again: what one arm's service refuses is asked of the other's, and what is refused
+    to buyers who are known is asked for those who are not."""
+    grpc = pytest.importorskip("grpc")
+
+    class ToKnown(Service):
+        """Says full to whoever is known."""
+
+        def answer(self, request, context):
+            known = dict(context.invocation_metadata()).get("rushgate-buyer")
+            self.metadata = [("rushgate-gate", "full; key=a; ttl=10000"), ("rushgate-reason", "full")] if known else []
+            super().answer(request, context)
+
+    some, none = ToKnown(grpc), Service(grpc)
+    c = config("1s")
+    c["upstreams"] = {name: {"protocol": "grpc", "health": {"interval": "0s"}, "endpoints": [s.address]}
+                      for name, s in (("some", some), ("none", none))}
+    c["splits"] = {"shop": {"arms": {"A": {"weight": 50}, "B": {"weight": 50, "upstream": "none"}}}}
+    c["routes"][0].update(upstream="some", split="shop")
+    c["routes"][0]["methods"]["CreateOrder"]["identity"] = "optional"
+    del c["boxoffice"]
+    g = make_gateway(base=c).start()
+    time.sleep(1.1)
+    known = [g.buy("first").reason for _ in range(3)]
+    for i in range(60):
+        known.append(g.buy(f"u{i}").reason)
+        nobody = {"Idempotency-Key": f"nobody{i}", "Content-Type": "application/json", "X-Forwarded-For": f"192.0.2.{i}"}
+        answer = g.client.post(ORDERS, {"item": "standard", "quantity": 1}, nobody)
+        assert answer.reason == "failed-precondition"
+    assert known.count("full") > 5 and known.count("failed-precondition") > 5
+    assert set(known) == {"full", "failed-precondition"}
+    # Of all that was asked for only what is full is not asked again.
+    assert some.asked + none.asked == len(known) + 60 - known.count("full") + 1
+    for service in (some, none):
+        service.server.stop(0)
