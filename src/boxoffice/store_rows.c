@@ -3,7 +3,7 @@
  * A run of new orders, and their units, as two tables that SQLite reads:
  *
  *   INSERT INTO orders SELECT * FROM new_orders      one statement for all orders of the run
- *   INSERT INTO units SELECT * FROM new_units        and one for all units
+ *   INSERT INTO units SELECT ... FROM new_units      and one for all units, joined with the quotas
  *
  * So a row costs no binding, no start and no end of a statement, and the cursor stays at the right
  * edge of the tree from one row to the next. They are eponymous virtual tables of the connection,
