@@ -69,6 +69,10 @@ static void test_same_place(void **state)
         reason[7] = (char)('a' + i % 3);
         detail[17] = (char)('0' + i % 7);
         expect(503, slice_str(reason), slice_str(detail));
+        reason[6] ^= 1;
+        expect(503, slice_str(reason), slice_str(detail));
+        detail[0] ^= 0x20;
+        expect(503, slice_str(reason), slice_str(detail));
         expect(503 - i % 2, slice_str(reason), slice_str(detail));
     }
 }
