@@ -181,7 +181,8 @@ static inline bool same8(const char *name, const char *word)
     return same4(name, word) & same4(name + 4, word + 4);
 }
 
-/* Names that begin alike and are as long are told apart by their ends. */
+/* Names that begin alike and are as long are told apart by their ends. In one of more than 16 bytes
+ * the middle is passed over: to take another name for it must only lead to declining. */
 static inline bool named(struct slice name, struct slice word)
 {
     const char *a = name.p + name.n, *b = word.p + word.n;

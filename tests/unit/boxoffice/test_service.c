@@ -126,6 +126,82 @@ static void test_disk_full(void **state)
     assert_true(w->service.stats.commit_failures >= 1);
 }
 
+static unsigned stored_units(const struct world *w)
+{
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    unsigned n;
+
+    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM units", -1, &st, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    n = (unsigned)sqlite3_column_int(st, 0);
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    return n;
+}
+
+/* Everybody whom `done` does not name orders two; notes who got a final answer. */
+static void all_order(struct world *w, bool done[CALLS], bool failing, unsigned *sold,
+                      unsigned *sold_out)
+{
+    unsigned who[CALLS], n = 0;
+    struct answer *a;
+
+    for (unsigned i = 0; i < CALLS; i++) {
+        if (done[i])
+            continue;
+        snprintf(w->keys[n], sizeof w->keys[n], "k%u", i);
+        add_order(w, w->keys[n], w->keys[n], 2);
+        who[n++] = i;
+    }
+    a = go(w);
+    for (unsigned i = 0; i < n; i++) {
+        bool out = strcmp(a[i].reason, "sold-out") == 0, bought = a[i].status == RPC_OK;
+
+        assert_true(bought || out || a[i].status == RPC_UNAVAILABLE);
+        done[who[i]] = bought || (out && !failing);
+        *sold += bought;
+        *sold_out += out && !failing;
+    }
+}
+
+/* Many after the last six units, with the same keys again and again, while the store fails in one
+ * way after the other: no unit is sold twice, and none is lost. */
+static void test_last_units_while_failing(void **state)
+{
+    static const struct {
+        int wal_write, wal_sync;
+        bool sync_done;
+    } failures[] = {
+        {.wal_write = SQLITE_FULL},
+        {.wal_write = SQLITE_IOERR_WRITE},
+        {.wal_sync = SQLITE_IOERR_FSYNC},
+        {.wal_sync = SQLITE_IOERR_FSYNC, .sync_done = true},
+    };
+    struct world *w = *state;
+    bool done[CALLS] = {false};
+    unsigned sold = 0, sold_out = 0;
+
+    one_order(w, "first", "k", 47);
+    one_order(w, "second", "k", 47);
+    for (unsigned round = 0; sold + sold_out < CALLS; round++) {
+        bool failing = round % 3 != 2;
+        unsigned kind = round / 3 % (sizeof failures / sizeof *failures);
+
+        assert_true(round < 400);
+        fault.wal_write = failing ? failures[kind].wal_write : 0;
+        fault.wal_sync = failing ? failures[kind].wal_sync : 0;
+        fault.sync_done = failures[kind].sync_done;
+        all_order(w, done, failing, &sold, &sold_out);
+        usleep(failing ? 0 : 20000);
+    }
+    assert_int_equal(sold, 3);
+    assert_int_equal(available(w), 0);
+    assert_int_equal(stored_units(w), 100);
+}
+
 /* An fsync that fails after it did its work: the order may exist, and the retry must find out. */
 static void test_unknown_outcome(void **state)
 {
@@ -513,6 +589,7 @@ int main(void)
         TEST(test_answers),
         TEST(test_double_click),
         TEST(test_many_at_once),
+        TEST(test_last_units_while_failing),
         TEST(test_disk_full),
         TEST(test_unknown_outcome),
         TEST(test_conflict),
