@@ -156,16 +156,19 @@ static const char *unkept(const struct gate_request *q)
                                    : "the service is asked";
 }
 
+/* A body that is no request was refused without looking; the decision says so. */
 static void note_closed(struct gate_request *q, enum phase_verdict v)
 {
-    if (q->route->closed_n == 0)
+    bool refused = v != PHASE_NEXT;
+
+    if (q->route->closed_n == 0 || (refused && q->closed == 0))
         return;
     explain_open(q->explain, "closed", "%s",
-                 v != PHASE_NEXT  ? "the service has just refused it to everybody"
+                 refused          ? "the service has just refused it to everybody"
                  : q->closed == 0 ? unkept(q)
                                   : "the service is asked: it has not just refused the same, or "
                                     "the key was passed on before");
-    explain_flag(q->explain, "closed", v != PHASE_NEXT);
+    explain_flag(q->explain, "closed", refused);
     explain_close(q->explain);
 }
 

@@ -336,13 +336,16 @@ def test_configuration(make_gateway):
 def test_explained(g):
     sold_out(g)
 
-    def explained(key):
-        return g.ctl_json("explain", "POST", ORDERS, "--identity", "zoe", "--header",
-                          f"Idempotency-Key: {key}", "--data", '{"item":"standard","quantity":1}')
+    def explained(key, body='{"item":"standard","quantity":1}'):
+        return json.dumps(g.ctl_json("explain", "POST", ORDERS, "--identity", "zoe", "--header",
+                                     f"Idempotency-Key: {key}", "--data", body))
 
     closed(g)
-    document = json.dumps(explained("unknown"))
+    document = explained("unknown")
     assert "the service has just refused it to everybody" in document and "sold-out" in document
+    for body in ('{"itm":1}', "nojson"):  # nobody was asked about that
+        document = explained("unknown", body)
+        assert "invalid-request" in document and "the service has just refused it" not in document
 
 
 # ---- a service of somebody else's ----

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Refusal of an order for what is sold out: 409, beside nginx `return 409`. Every request is another
-buyer's with a key of its own, as in a sale; one that was sent before would go to the box office."""
+"""Refusal of an order for what is sold out: 409, beside nginx `return 409`.
+
+Every request is another buyer's with a key of its own, as in a sale; one that was sent before would go to the
+box office."""
 
 import json
 import time

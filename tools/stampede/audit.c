@@ -298,7 +298,10 @@ void audit_compare(struct audit *a, const struct ack_record *acks, const struct 
 
         a->ordered += o->quantity;
         a->given_back += live(o) ? 0 : o->quantity;
-        a->unacknowledged += live(o) && ack_record_find(acks, o->code) == NULL;
+        if (ack_record_find(acks, o->code) == NULL) {
+            a->unanswered += o->quantity;
+            a->unacknowledged += live(o);
+        }
     }
     if (a->findings > AUDIT_FINDINGS)
         fprintf(stderr, "audit: %u more findings\n", a->findings - AUDIT_FINDINGS);
@@ -338,6 +341,7 @@ void audit_json(const struct audit *a, json_t *obj)
     } fields[] = {
         {"quota", a->quota},
         {"ordered", a->ordered},
+        {"unanswered", a->unanswered},
         {"given_back", a->given_back},
         {"sold", a->sold},
         {"paid", a->paid},

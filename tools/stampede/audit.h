@@ -21,6 +21,7 @@ struct audit {
     /* Units in the store: ordered - given_back = sold = paid + held, and sold + free = quota. */
     int64_t quota;
     int64_t ordered;    /* of all orders there ever were */
+    int64_t unanswered; /* of them, in orders that are not in the record */
     int64_t given_back; /* of those that were canceled or expired */
     int64_t sold;       /* held or sold */
     int64_t paid;       /* of them, in paid orders */

@@ -37,10 +37,11 @@ static void print_json(json_t *obj)
 /* What is in the store, in tickets; then what was compared. */
 static void print_verdict(const struct audit *a, const struct tally *t)
 {
-    printf("tickets   %lld ordered - %lld given back by orders canceled or expired = %lld sold; "
-           "+ %lld free = %lld in all\n",
-           (long long)a->ordered, (long long)a->given_back, (long long)a->sold, (long long)a->free,
-           (long long)a->quota);
+    printf(
+        "tickets   %lld ordered (%lld by who left before the answer) - %lld given back by orders "
+        "canceled or expired = %lld sold; + %lld free = %lld in all\n",
+        (long long)a->ordered, (long long)a->unanswered, (long long)a->given_back,
+        (long long)a->sold, (long long)a->free, (long long)a->quota);
     printf("sold %lld/%lld (tickets: %lld paid, %lld held) · oversold %llu · duplicates %llu · "
            "lost %llu · over-limit %llu",
            (long long)a->sold, (long long)a->quota, (long long)a->paid,
@@ -48,8 +49,9 @@ static void print_verdict(const struct audit *a, const struct tally *t)
            (unsigned long long)a->duplicates, (unsigned long long)a->lost,
            (unsigned long long)a->over_limit);
     if (t != NULL)
-        printf(" · p50 %.2f ms · p99 %.2f ms · %.0f purchases/s", latency_quantile_ms(&t->all, 0.5),
-               latency_quantile_ms(&t->all, 0.99), tally_purchases_per_s(t));
+        printf(" · p50 %.2f ms · p99 %.2f ms (all answers) · %.0f purchases/s",
+               latency_quantile_ms(&t->all, 0.5), latency_quantile_ms(&t->all, 0.99),
+               tally_purchases_per_s(t));
     putchar('\n');
 }
 

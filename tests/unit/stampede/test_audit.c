@@ -140,6 +140,7 @@ static void test_clean(void **state)
     expect(a, 0, 0, 0, 0);
     assert_int_equal(a->quota, 10);
     assert_int_equal(a->ordered, 9);
+    assert_int_equal(a->unanswered, 1);
     assert_int_equal(a->given_back, 2);
     assert_int_equal(a->sold, 7);
     assert_int_equal(a->paid, 3);
