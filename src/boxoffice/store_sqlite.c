@@ -63,8 +63,8 @@ static const char *const statements[STMT_COUNT] = {
     /* Units beyond the quota are not among them, and then there are fewer than there must be: see
      * sqlite_connect. */
     [STMT_UNITS_NEW] =
-        "INSERT OR ROLLBACK INTO units SELECT n.id, n.order_id FROM new_units n CROSS JOIN items i"
-        " ON i.id = n.id >> 32 WHERE (n.id & 0xffffffff) < i.quota",
+        ("INSERT OR ROLLBACK INTO units SELECT n.id, n.order_id FROM new_units n CROSS JOIN items i"
+         " ON i.id = n.id >> 32 WHERE (n.id & 0xffffffff) < i.quota"),
     [STMT_UNIT_FREE] = "DELETE FROM units WHERE id = ?1 AND order_id = ?2",
     [STMT_EVENT_NEW] = "INSERT OR ROLLBACK INTO events VALUES(?,?,?,?,?,?,?,?)",
     [STMT_EVENT_STATE] = "UPDATE OR ROLLBACK events SET state = ?2 WHERE id = ?1",

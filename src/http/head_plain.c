@@ -178,7 +178,7 @@ static inline bool same4(const char *name, const char *word)
 
 static inline bool same8(const char *name, const char *word)
 {
-    return same4(name, word) & same4(name + 4, word + 4);
+    return same4(name, word) && same4(name + 4, word + 4);
 }
 
 /* Names that begin alike and are as long are told apart by their ends. In one of more than 16 bytes
